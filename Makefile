@@ -1,0 +1,49 @@
+# make repro   install what is missing, check the settings, run the pipeline
+# make test    lint, types and tests
+PYTHON ?= python3
+PROFILE ?= micro
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: repro refresh check sync test lint format profile store-list install
+
+repro: check
+	dvc repro
+
+# As repro, but every item is computed again whatever the item store holds.
+refresh: check
+	REFRACT_REFRESH=1 dvc repro --force
+
+check: install
+	python -m refract.params.check
+
+# Write each stage's code files and settings into dvc.yaml.
+sync: install
+	python -m refract.dvc_sync
+
+test: lint
+	python -m pytest
+
+lint: install
+	ruff check .
+	ruff format --check .
+	mypy
+
+format: install
+	ruff format .
+	ruff check --fix .
+
+profile: install
+	python -m refract.profiles $(PROFILE)
+
+store-list: install
+	python -m refract.store_cli list
+
+install: $(BIN)/.installed
+
+# torch goes first and alone: some indexes offer their CPU wheel to an exact request only.
+$(BIN)/.installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	python -m pip install --quiet torch==$$(sed -n 's/.*"torch==\([^"]*\)".*/\1/p' pyproject.toml)
+	python -m pip install --quiet --editable '.[dev]'
+	touch $@
