@@ -1,0 +1,210 @@
+"""Train the micro text-to-video transformer and its text encoder by flow matching.
+
+    python -m backbones.video.train_t2v --vae DIR --latents DIR --output DIR --state DIR
+
+Three kinds of batch: clips with captions; one-frame images (first frames and product photos);
+and clips beside a photo of their product, captions mostly without colour and pattern, so that
+attention learns to read appearance from the photo's tokens. Writes the moving averages of the
+weights in diffusers folders, curve.csv and sheet.png; goes on from the checkpoint in --state.
+"""
+
+import argparse
+import copy
+import logging
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
+from backbones.video.cache_latents import encode_shard, load_latents
+from backbones.video.checkpoint import load_checkpoint, save_checkpoint
+from backbones.video.clips import VALIDATION_STREAM
+from backbones.video.latent_batches import Batch, LatentSet, draw_batch, full_batch
+from backbones.video.muon import Muon
+from backbones.video.progress import Progress
+from backbones.video.text import build_text_encoder, build_tokenizer, encode_text
+from backbones.video.text_to_video import sample_sheet
+from backbones.video.transformer_model import (
+    ExplicitAttention,
+    build_transformer,
+    install_explicit_attention,
+    predict_velocity,
+    predict_velocity_beside_photo,
+)
+from backbones.worlds.tabletop_captions import vocabulary
+from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
+
+log = logging.getLogger("train_t2v")
+
+_WARM_UP = 60
+_FINAL_SHARE = 0.4  # of the steps, over which the rate falls
+_AVERAGE = 0.998
+_VALIDATION_CLIPS = 16
+
+
+@dataclass(frozen=True)
+class Networks:
+    """One set of weights; `attention` is the processor all layers share."""
+
+    transformer: WanTransformer3DModel
+    text_encoder: UMT5EncoderModel
+    tokenizer: PreTrainedTokenizerFast
+    attention: ExplicitAttention
+
+    def parameters(self) -> list[torch.nn.Parameter]:
+        return [*self.transformer.parameters(), *self.text_encoder.parameters()]
+
+
+def build_networks(layers: int, heads: int, ffn_dim: int) -> Networks:
+    tokenizer = build_tokenizer(vocabulary())
+    transformer = build_transformer(layers, heads, ffn_dim)
+    attention = install_explicit_attention(transformer)
+    return Networks(transformer, build_text_encoder(tokenizer), tokenizer, attention)
+
+
+def average_of(networks: Networks) -> Networks:
+    transformer = copy.deepcopy(networks.transformer).requires_grad_(False)
+    text_encoder = copy.deepcopy(networks.text_encoder).requires_grad_(False)
+    attention = install_explicit_attention(transformer)
+    return Networks(transformer, text_encoder, networks.tokenizer, attention)
+
+
+def squared_error(networks: Networks, batch: Batch) -> Tensor:
+    """Flow-matching error a sample (b,): x_t = (1 - sigma) x_0 + sigma eps, target eps - x_0."""
+    context = encode_text(networks.text_encoder, networks.tokenizer, batch.captions)
+    sigma = batch.sigma.view(-1, 1, 1, 1, 1)
+    x_t = (1 - sigma) * batch.x_0 + sigma * batch.eps
+    if batch.photo is None:
+        velocity = predict_velocity(networks.transformer, x_t, batch.sigma, context)
+    else:
+        velocity = predict_velocity_beside_photo(
+            networks.transformer, networks.attention, x_t, batch.sigma, context, batch.photo
+        )
+    return ((velocity - (batch.eps - batch.x_0)) ** 2).mean((1, 2, 3, 4))
+
+
+@torch.no_grad()
+def validate(networks: Networks, latents: LatentSet) -> dict[str, float]:
+    """Errors on unseen clips: caption in full; class and photo; class and another's photo."""
+    errors = {}
+    for name, kind in (("val", "caption"), ("val_photo", "photo"), ("val_wrong", "wrong")):
+        parts = [squared_error(networks, batch) for batch in full_batch(latents, kind)]
+        errors[name] = torch.cat(parts).mean().item()
+    return errors
+
+
+def make_optimisers(networks: Networks, lr: float) -> dict[str, torch.optim.Optimizer]:
+    matrices = [
+        p for n, p in networks.transformer.named_parameters() if p.ndim == 2 and "blocks" in n
+    ]
+    chosen = {id(p) for p in matrices}
+    others = [p for p in networks.parameters() if id(p) not in chosen]
+    adam = torch.optim.AdamW(others, lr=lr, betas=(0.9, 0.98), weight_decay=0.0)
+    return {"muon": Muon(matrices, lr=lr, decay=0.01), "adam": adam}
+
+
+def rate(step: int, steps: int, lr: float) -> float:
+    """Warm up, hold, fall to 2%."""
+    fall = max(0.02, min(1, (1 - step / steps) / _FINAL_SHARE))
+    return lr * min(1, (step + 1) / _WARM_UP) * fall
+
+
+def train(
+    networks: Networks, average: Networks, options: argparse.Namespace
+) -> Iterator[tuple[int, Progress]]:
+    """Yields (finished steps, progress) where a validation is due, then saves a checkpoint."""
+    latents = LatentSet(load_latents(options.latents), options.seed)
+    optimisers = make_optimisers(networks, options.lr)
+    modules = {
+        "transformer": networks.transformer,
+        "text_encoder": networks.text_encoder,
+        "average_transformer": average.transformer,
+        "average_text_encoder": average.text_encoder,
+    }
+    path = options.state / "t2v.safetensors"
+    start = load_checkpoint(path, modules, optimisers)
+    log.info("%d clips; %d of %d steps done", len(latents), start, options.steps)
+    progress = Progress(options.state / "t2v_curve.csv", start, options.steps)
+    for step in range(start, options.steps):
+        batch = draw_batch(latents, np.random.default_rng([options.seed, 11, step]))
+        loss = squared_error(networks, batch).mean()
+        networks.transformer.zero_grad()
+        networks.text_encoder.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(networks.parameters(), 1.0)
+        for optimiser in optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = rate(step, options.steps, options.lr)
+            optimiser.step()
+        done = step + 1
+        decay = min(_AVERAGE, done / (done + 9))
+        with torch.no_grad():
+            torch._foreach_lerp_(average.parameters(), networks.parameters(), 1 - decay)
+        progress.note(**{batch.kind: loss.item()})
+        if done % options.checkpoint_every == 0 or done == options.steps:
+            yield done, progress
+            save_checkpoint(path, done, modules, optimisers)
+        if done % 50 == 0 or done == options.steps:
+            progress.report(done)
+
+
+def save_networks(networks: Networks, output: Path) -> None:
+    networks.transformer.save_pretrained(output / "transformer")
+    networks.text_encoder.save_pretrained(output / "text_encoder")
+    networks.tokenizer.save_pretrained(output / "tokenizer")
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--vae", type=Path, required=True)
+    parser.add_argument("--latents", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--state", type=Path, required=True, help="checkpoints; may be deleted")
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--layers", type=int, default=8)
+    parser.add_argument("--heads", type=int, default=6)
+    parser.add_argument("--ffn-dim", type=int, default=768)
+    parser.add_argument("--checkpoint-every", type=int, default=250)
+    parser.add_argument(
+        "--compile", action="store_true", help="compile blocks (needs a C++ compiler)"
+    )
+    parser.add_argument("--threads", type=int, default=1)
+    return parser.parse_args()
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    options = parse_options()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    vae = AutoencoderKLWan.from_pretrained(options.vae, dtype=torch.float32).eval()
+    vae.requires_grad_(False)
+    networks = build_networks(options.layers, options.heads, options.ffn_dim)
+    average = average_of(networks)
+    log.info("%.2f M parameters", sum(p.numel() for p in networks.parameters()) / 1e6)
+    unseen = encode_shard(vae, options.seed, 0, _VALIDATION_CLIPS, VALIDATION_STREAM)
+    held_out = LatentSet(unseen, options.seed, VALIDATION_STREAM)
+    if options.compile:
+        for block in networks.transformer.blocks:
+            block.compile(dynamic=False)
+    for done, progress in train(networks, average, options):
+        progress.note(**validate(average, held_out))
+        sheet = options.state / f"t2v_sheet_{done:06d}.png"
+        sample_sheet(vae, average.transformer, average.text_encoder, average.tokenizer, sheet)
+        save_networks(average, options.output)
+    (options.output / "curve.csv").write_bytes((options.state / "t2v_curve.csv").read_bytes())
+    shutil.copyfile(
+        options.state / f"t2v_sheet_{options.steps:06d}.png", options.output / "sheet.png"
+    )
+
+
+if __name__ == "__main__":
+    main()
