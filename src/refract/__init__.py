@@ -1,0 +1,1 @@
+"""Refract: condition injection into the attention of flow transformers."""

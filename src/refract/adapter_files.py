@@ -1,0 +1,135 @@
+"""The trained infrared adapter on disk: LoRA, semantic adapter and how to use them."""
+
+import refract.torchvision_compat  # noqa: F401  (before diffusers)
+
+# isort: split
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import torch
+from diffusers import FluxTransformer2DModel
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from refract.errors import InputError
+from refract.infrared_model import InfraredModel
+from refract.latent_packing import TOKEN_PX
+from refract.lora import (
+    WEIGHTS_NAME,
+    LoraSettings,
+    add_lora,
+    check_state,
+    read_weights,
+    save_lora,
+    set_lora_state,
+)
+from refract.semantic_attention import Gate, Position, SemanticConditioningAdapter
+from refract.semantic_conditioning import DiptychGrid, Layout, Site
+
+CONFIG_NAME = "config.json"
+SEMANTIC_NAME = "semantic_adapter.safetensors"
+
+Mode = Literal["cross_attention", "pixel_fusion", "panel", "none"]
+
+
+class AdapterConfig(BaseModel):
+    """config.json: how the adapter was built and what it was trained with."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    format: Literal[1] = 1
+    mode: Mode
+    layout: Layout
+    position: Position
+    gate: Gate
+    site: Site
+    layers: int
+    heads: int
+    fusion_alpha: float | None
+    rank: int
+    alpha: float
+    lora_targets: tuple[str, ...] | str
+    panel_px: int
+    prompt: str | None  # None: every training triptych had a caption of its own
+    guidance: float
+    model_identity: str
+    training: str  # fingerprint of settings, data and code
+    steps: int
+
+    @property
+    def lora(self) -> LoraSettings:
+        """What `add_lora` needs."""
+        return LoraSettings(self.rank, self.alpha, self.lora_targets)
+
+
+def build_model(transformer: FluxTransformer2DModel, config: AdapterConfig) -> InfraredModel:
+    """Put a fresh LoRA and semantic adapter onto a base; draws from torch's global generator."""
+    add_lora(transformer, config.lora)
+    adapter = None
+    if config.mode == "cross_attention":
+        adapter = SemanticConditioningAdapter(
+            dim=transformer.config.out_channels,
+            num_layers=config.layers,
+            num_heads=config.heads,
+            position=config.position,
+            gate=config.gate,
+        ).to(transformer.device)
+    side = config.panel_px // TOKEN_PX
+    return InfraredModel(
+        transformer,
+        adapter,
+        DiptychGrid(side, side),
+        site=config.site,
+        layout=config.layout,
+        guidance=config.guidance,
+        map_as_panel=config.mode == "panel",
+    )
+
+
+def save_adapter(model: InfraredModel, config: AdapterConfig, folder: Path) -> None:
+    """Write the artefact into an existing folder."""
+    save_lora(model.transformer, config.lora, folder / WEIGHTS_NAME)
+    if model.adapter is not None:
+        save_file(semantic_state(model.adapter), folder / SEMANTIC_NAME)
+    text = json.dumps(config.model_dump(mode="json"), indent=2, sort_keys=True)
+    (folder / CONFIG_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+def semantic_state(adapter: SemanticConditioningAdapter) -> dict[str, Tensor]:
+    """The adapter's weights on the CPU."""
+    return {name: x.detach().cpu().contiguous() for name, x in adapter.state_dict().items()}
+
+
+def read_config(folder: Path) -> AdapterConfig:
+    """config.json of an artefact; InputError where missing or not in shape."""
+    path = folder / CONFIG_NAME
+    if not path.is_file():
+        raise InputError(f"{path}: missing; is {folder} an output of train_ir_adapter?")
+    try:
+        return AdapterConfig.model_validate_json(path.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def load_adapter(
+    folder: Path, load_base: Callable[[], FluxTransformer2DModel], config: AdapterConfig
+) -> InfraredModel:
+    """The trained model on a base from `load_base`, ready for inference.
+
+    The files are read before the base, so that a missing or damaged one is told at once.
+    Raises InputError where a weight is missing, not finite or of another shape.
+    """
+    lora = read_weights(folder / WEIGHTS_NAME)
+    semantic = None
+    if config.mode == "cross_attention":
+        semantic = read_weights(folder / SEMANTIC_NAME)
+    with torch.random.fork_rng():  # the initial values are overwritten below
+        model = build_model(load_base(), config)
+    set_lora_state(model.transformer, lora, folder / WEIGHTS_NAME)
+    if model.adapter is not None and semantic is not None:
+        check_state(semantic_state(model.adapter), semantic, folder / SEMANTIC_NAME)
+        model.adapter.load_state_dict(semantic)
+    return model.eval().requires_grad_(False)

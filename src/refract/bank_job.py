@@ -1,0 +1,174 @@
+"""One reference bank for every case that has a product image; the item store keeps them."""
+
+import logging
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+from tqdm import tqdm
+
+from refract.atomic import replace_directory
+from refract.bank_making import BankSettings, make_bank
+from refract.device import pick_device
+from refract.errors import InputError
+from refract.import_closure import closure
+from refract.item_store import ItemStore, hash_file, materialise, state_root
+from refract.model_identity import model_identity
+from refract.params.bank_stage import BankParams
+from refract.params.cases import INFRARED_REFERENCE, Case
+from refract.reference_photo import find_reference_photo
+from refract.wan_model import WanModel
+from refract.wan_text_cache import embed_prompts
+
+logger = logging.getLogger(__name__)
+
+_FILE = "bank.safetensors"
+_INFRARED = "infrared.png"
+
+
+@dataclass(frozen=True)
+class BankRequest:
+    """One bank to make, and the key of its item."""
+
+    name: str
+    case: Case
+    photo: Path
+    settings: BankSettings
+    key: str
+
+
+class BankJob:
+    """`params` holds the settings of all cases but for their overrides."""
+
+    def __init__(self, params: BankParams, adapter: Path | None = None) -> None:
+        """adapter: what train_ir_adapter wrote; needed only for cases with `infer_ir`."""
+        video = params.video_model
+        self.params, self.adapter = params, adapter
+        self.identity = model_identity(video.path, video.revision)
+        self.store = ItemStore(state_root(), "extract_ref_banks")
+
+    def run(self, cases: Mapping[str, tuple[Case, BankParams]], output: Path) -> None:
+        """Fill `output` with <case>.safetensors for every case with a product image.
+
+        cases: name -> the case and the settings with its overrides.
+        """
+        requests = [
+            request
+            for name, (case, params) in cases.items()
+            if (request := self._request(name, case, params)) is not None
+        ]
+        missing = [request for request in requests if self.store.get(request.key) is None]
+        hits = self.store.hits
+        self._compute(missing)
+        with replace_directory(output) as folder:
+            for request in requests:
+                slot = folder / request.name
+                materialise(self.store.folder / request.key, slot)
+                (slot / _FILE).rename(folder / f"{request.name}.safetensors")
+                shutil.rmtree(slot)
+        logger.info(
+            "reference banks: %d of %d cases, %d items hit, %d computed",
+            len(requests), len(cases), hits, self.store.computed,
+        )  # fmt: skip
+
+    @cached_property
+    def model(self) -> WanModel:
+        video, device = self.params.video_model, pick_device()
+        logger.info(
+            "reference banks on %s, %s, model %s (%s)",
+            device, video.dtype, video.path, self.identity,
+        )  # fmt: skip
+        return WanModel(video.path, video.revision, video.dtype, device)
+
+    def _request(self, name: str, case: Case, params: BankParams) -> BankRequest | None:
+        infrared = case.target_image == INFRARED_REFERENCE
+        photo = self._infrared_photo(case, params) if infrared else find_reference_photo(name, case)
+        if photo is None:
+            logger.info("case %s: no product image, so no bank; its edit is plain", name)
+            return None
+        image_px = params.ref_bank.image_px
+        settings = BankSettings(
+            width=image_px or params.flowalign.width,
+            height=image_px or params.flowalign.height,
+            sigmas=params.ref_timesteps,
+            foreground="all" if infrared else params.ref_bank.foreground,
+            pool=params.ref_bank.pool,
+            seed=params.seed,
+        )
+        mask = case.target_image_mask if settings.foreground == "mask" else None
+        inputs = {"photo": hash_file(photo)}
+        if mask is not None:
+            inputs["mask"] = hash_file(Path(mask))
+        key = self.store.key(
+            params={
+                **asdict(settings),
+                "prompt": case.target_prompt,
+                "dtype": params.video_model.dtype,
+                "max_sequence_length": params.video_model.max_sequence_length,
+            },
+            inputs=inputs,
+            code=closure("refract.bank_making", "refract.wan_text"),
+            model=self.identity,
+        )
+        return BankRequest(name, case, photo, settings, key)
+
+    def _compute(self, requests: list[BankRequest]) -> None:
+        if not requests:
+            return
+        prompts = {f"cases.{r.name}.target_prompt": r.case.target_prompt for r in requests}
+        contexts = embed_prompts(
+            prompts, self.model, self.params.video_model, self.identity, state_root()
+        )
+        for request in tqdm(requests, desc="banks", unit="case", mininterval=1):
+            prompt, mask = request.case.target_prompt, request.case.target_image_mask
+            try:
+                bank = make_bank(
+                    self.model,
+                    self.identity,
+                    request.photo,
+                    Path(mask) if mask else None,
+                    prompt,
+                    contexts[prompt],
+                    request.settings,
+                )
+            except InputError as error:
+                raise InputError(f"case {request.name}: {error}") from error
+            with self.store.create(request.key) as folder:
+                bank.save(folder / _FILE)
+
+    def _infrared_photo(self, case: Case, params: BankParams) -> Path:
+        """The translated first frame, an item of its own: only its key knows the infrared half."""
+        from refract.infrared_reference import write_infrared_reference
+
+        if self.adapter is None or not self.adapter.is_dir():
+            raise InputError(
+                f"target_image: infer_ir needs the trained adapter; {self.adapter} is no folder: "
+                "run train_ir_adapter first"
+            )
+        section, steps = params.infrared_model, params.ref_bank.infrared_steps
+        store = ItemStore(state_root(), "infrared_reference")
+        inputs = {path.name: hash_file(path) for path in sorted(self.adapter.glob("*.safetensors"))}
+        inputs["config"] = hash_file(self.adapter / "config.json")
+        inputs["video"] = hash_file(Path(case.video))
+        key = store.key(
+            params={"steps": steps, "seed": params.seed, "dtype": section.dtype,
+                    "max_sequence_length": section.max_sequence_length},
+            inputs=inputs,
+            code=closure("refract.infrared_reference"),
+            model=model_identity(section.path, section.revision),
+        )  # fmt: skip
+        if store.get(key) is None:
+            with store.create(key) as folder:
+                write_infrared_reference(
+                    Path(case.video),
+                    folder / _INFRARED,
+                    adapter=self.adapter,
+                    model=section,
+                    steps=steps,
+                    seed=params.seed,
+                    device=pick_device(),
+                    state=state_root(),
+                )
+        return store.folder / key / _INFRARED

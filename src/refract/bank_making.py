@@ -1,0 +1,76 @@
+"""From a product photo on disk to its reference bank."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from refract.bank_extraction import extract_bank
+from refract.errors import InputError
+from refract.item_store import hash_file
+from refract.product_foreground import product_tokens
+from refract.product_image import Foreground, load_product_image
+from refract.reference_bank import ReferenceBank
+from refract.wan_latents import encode_frames
+from refract.wan_model import WanModel
+
+
+@dataclass(frozen=True)
+class BankSettings:
+    """What shapes a bank besides photo, prompt and model; all of it enters the item's key."""
+
+    width: int
+    height: int
+    sigmas: Sequence[float]
+    foreground: Foreground
+    pool: int
+    seed: int
+
+
+def make_bank(
+    model: WanModel,
+    identity: str,
+    photo: Path,
+    mask: Path | None,
+    prompt: str,
+    context: Tensor,
+    settings: BankSettings,
+) -> ReferenceBank:
+    """Fit the photo to the grid, encode it as a clip of one frame and record every layer.
+
+    context: (1, words, text_dim) embedding of the target prompt.
+    Raises InputError for a photo or mask that cannot be used.
+    """
+    rows, columns = _token_grid(model, settings)
+    image = load_product_image(photo, settings.height, settings.width, settings.foreground, mask)
+    return extract_bank(
+        model.transformer,
+        encode_frames(model.vae, image.pixels[None]),
+        context.to(model.device),
+        settings.sigmas,
+        product_tokens(image.mask, rows, columns),
+        pool=settings.pool,
+        generator=torch.Generator().manual_seed(settings.seed),
+        facts={
+            "model": identity,
+            "image_sha256": hash_file(photo),
+            "prompt": prompt,
+            "foreground": image.foreground,
+            "pixels": [settings.height, settings.width],
+            "seed": settings.seed,
+        },
+    )
+
+
+def _token_grid(model: WanModel, settings: BankSettings) -> tuple[int, int]:
+    _, p_h, p_w = model.transformer.config.patch_size
+    spatial = model.vae.config.scale_factor_spatial
+    if settings.height % (spatial * p_h) or settings.width % (spatial * p_w):
+        raise InputError(
+            f"the product image gets {settings.width} x {settings.height} pixels: width must be a "
+            f"multiple of {spatial * p_w} and height of {spatial * p_h} for this model "
+            "(ref_bank.image_px, else flowalign.width and height)"
+        )
+    return settings.height // (spatial * p_h), settings.width // (spatial * p_w)

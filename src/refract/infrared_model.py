@@ -1,0 +1,109 @@
+"""The trainable whole: FLUX Fill transformer with LoRA, and the semantic adapter at its site."""
+
+import refract.torchvision_compat  # noqa: F401  (before diffusers)
+
+# isort: split
+import logging
+
+import torch
+from diffusers import FluxTransformer2DModel
+from torch import Tensor, nn
+
+from refract.fill_conditioning import replace_right
+from refract.flux_fill import TextEmbedding
+from refract.semantic_attention import KeyValue, SemanticConditioningAdapter
+from refract.semantic_conditioning import DiptychGrid, Layout, SemanticConditioning, Site
+
+logger = logging.getLogger(__name__)
+
+
+class InfraredModel(nn.Module):
+    """Velocity of a diptych; one forward for training, validation and sampling.
+
+    Everything that happens to x_t and x_cond before the transformer happens in `forward`, so an
+    adapter cannot be trained and then left out at inference.
+    """
+
+    def __init__(
+        self,
+        transformer: FluxTransformer2DModel,
+        adapter: SemanticConditioningAdapter | None,
+        grid: DiptychGrid,
+        *,
+        site: Site = "x_cond",
+        layout: Layout = "tile",
+        guidance: float = 1.0,
+        map_as_panel: bool = False,
+    ) -> None:
+        """map_as_panel: put the map's tokens into the blank right panel of the conditioning."""
+        super().__init__()
+        self.transformer = transformer
+        self.adapter = adapter
+        self.grid = grid
+        self.guidance = guidance
+        self.map_as_panel = map_as_panel
+        self.conditioning = (
+            None
+            if adapter is None
+            else SemanticConditioning(adapter, grid, site=site, layout=layout)
+        )
+        self.shapes_to_log = 0  # log tensor shapes in this many forward calls
+
+    @property
+    def device(self) -> torch.device:
+        return self.transformer.device
+
+    def project(self, semantic: Tensor) -> list[KeyValue] | None:
+        """K and V of map tokens [B, n, 64], constant over the sampling steps of one map."""
+        return None if self.conditioning is None else self.conditioning.project(semantic)
+
+    def forward(
+        self,
+        x_t: Tensor,
+        t: Tensor,
+        x_cond: Tensor,
+        semantic: Tensor,
+        text: TextEmbedding,
+        projected: list[KeyValue] | None = None,
+    ) -> Tensor:
+        """Velocity [B, 2n, 64] at x_t [B, 2n, 64], t [B] in [0, 1], x_cond [B, 2n, 320].
+
+        semantic [B, n, 64]; text holds [B, T, D] tokens and [B, P] pooled vectors.
+        """
+        enhanced, conditioned = x_t, x_cond
+        if self.map_as_panel:
+            channels = x_t.shape[-1]
+            filled = replace_right(x_cond[..., :channels], semantic, self.grid.columns)
+            conditioned = torch.cat([filled, x_cond[..., channels:]], -1)
+        if self.conditioning is not None:
+            enhanced, conditioned = self.conditioning(x_t, conditioned, semantic, projected)
+        hidden = torch.cat([enhanced, conditioned], -1)  # [B, 2n, 384]
+        if self.shapes_to_log > 0:
+            self._log_shapes(x_t=x_t, x_cond=x_cond, semantic=semantic, hidden=hidden, t=t)
+        config = self.transformer.config
+        device = hidden.device
+        guidance = torch.full((len(x_t),), self.guidance, device=device)
+        return self.transformer(
+            hidden_states=hidden,
+            timestep=t,
+            guidance=guidance if config.guidance_embeds else None,
+            encoder_hidden_states=text.tokens,
+            pooled_projections=text.pooled,
+            img_ids=self.grid.image_ids().to(device),
+            txt_ids=torch.zeros(text.tokens.shape[1], 3, device=device),
+            return_dict=False,
+        )[0]
+
+    def _log_shapes(self, **tensors: Tensor) -> None:
+        self.shapes_to_log -= 1
+        logger.debug(
+            "shapes: %s", ", ".join(f"{name} {tuple(x.shape)}" for name, x in tensors.items())
+        )
+
+
+def stack_text(texts: list[TextEmbedding], device: torch.device | str) -> TextEmbedding:
+    """A batch from single embeddings [1, T, D] and [1, P]."""
+    return TextEmbedding(
+        torch.cat([text.tokens for text in texts]).to(device),
+        torch.cat([text.pooled for text in texts]).to(device),
+    )

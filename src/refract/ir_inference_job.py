@@ -1,0 +1,187 @@
+"""Infrared pictures of the test split, of control maps, and of a user's own folder."""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from refract.adapter_files import CONFIG_NAME, AdapterConfig, read_config
+from refract.atomic import replace_directory
+from refract.device import pick_device
+from refract.errors import InputError
+from refract.import_closure import closure
+from refract.infrared_generator import InfraredGenerator
+from refract.ir_scenes import SceneSource, held_out_scenes, read_scene, user_scenes
+from refract.item_store import ItemStore, hash_file, materialise, state_root
+from refract.model_identity import model_identity
+from refract.params.infer_ir import InferIr
+from refract.params.models import InfraredModel as ModelSection
+from refract.text_cache import embed_prompts
+
+logger = logging.getLogger(__name__)
+
+INFO_NAME = "info.json"
+
+
+@dataclass
+class InferenceJob:
+    """Everything that decides the pictures; `run` makes them."""
+
+    settings: InferIr
+    section: ModelSection
+    seed: int
+    adapter: Path
+
+    def run(self, triptychs: Path, output: Path) -> None:
+        """Fill `output` with <variant>/<id>.png and info.json.
+
+        Variants: adapter (the own map), shuffled_map (another scene's), zero_map (a black one),
+        and `input` for the pictures of infer_ir.input. Only what the item store lacks is
+        computed; the model loads only where something is.
+        """
+        self._check_training()
+        semantic_used = self.config.mode != "none"
+        scenes = held_out_scenes(triptychs, self.seed, self.settings.prompt)
+        if self.settings.input is not None:
+            prompt = self.settings.prompt or self.config.prompt
+            scenes += user_scenes(Path(self.settings.input), prompt)
+        store = ItemStore(state_root(), "infer_ir")
+        code = closure("stages.infer_ir")
+        keys = [self._key(scene, store, code, semantic_used) for scene in scenes]
+        missing = {
+            key: scene for key, scene in zip(keys, scenes, strict=True) if store.get(key) is None
+        }
+        self._compute(missing, store)
+        with replace_directory(output) as folder:
+            for key, scene in zip(keys, scenes, strict=True):
+                materialise(store.folder / key, folder / scene.variant)
+            info = self._info(triptychs, scenes)
+            (folder / INFO_NAME).write_text(json.dumps(info, indent=2, sort_keys=True) + "\n")
+        logger.info("infrared: %d pictures, %d computed", len(scenes), store.computed)
+
+    @cached_property
+    def config(self) -> AdapterConfig:
+        return read_config(self.adapter)
+
+    @cached_property
+    def identity(self) -> str:
+        return model_identity(self.section.path, self.section.revision)
+
+    @cached_property
+    def adapter_hashes(self) -> dict[str, str]:
+        files = [
+            path
+            for path in sorted(self.adapter.iterdir())
+            if path.suffix == ".safetensors" or path.name == CONFIG_NAME
+        ]
+        return {path.name: hash_file(path) for path in files}
+
+    @property
+    def guidance(self) -> float:
+        """The setting, else what the adapter was trained with."""
+        own = self.settings.guidance
+        return self.config.guidance if own is None else own
+
+    def _check_training(self) -> None:
+        """InputError where inference would differ from the training without being told to."""
+        if not self.settings.match_training:
+            return
+        pairs = [
+            ("infer_ir.guidance", self.settings.guidance, self.config.guidance),
+            ("infer_ir.prompt", self.settings.prompt, self.config.prompt),
+            ("infrared_model", self.identity, self.config.model_identity),
+        ]
+        for name, own, trained in pairs:
+            if own is not None and own != trained:
+                raise InputError(
+                    f"{name} = {own}: the adapter in {self.adapter} was trained with {trained}; "
+                    "set infer_ir.match_training: false to go on"
+                )
+
+    def _key(
+        self, scene: SceneSource, store: ItemStore, code: Sequence[Path], semantic_used: bool
+    ) -> str:
+        inputs = {"visible": hash_file(scene.visible), "prompt": scene.prompt}
+        if semantic_used and scene.semantic is not None:
+            inputs["semantic"] = hash_file(scene.semantic)
+        inputs |= self.adapter_hashes
+        return store.key(
+            params={
+                "id": scene.id,
+                "seed": self.seed,
+                "steps": self.settings.steps,
+                "batch": self.settings.batch,
+                "guidance": self.guidance,
+                "infrared_model": self.section.model_dump(
+                    mode="json", exclude={"path", "revision"}
+                ),
+            },
+            inputs=inputs,
+            code=code,
+            model=self.identity,
+        )
+
+    def _compute(self, missing: dict[str, SceneSource], store: ItemStore) -> None:
+        if not missing:
+            return
+        device = pick_device()
+        logger.info(
+            "inferring %d pictures on %s, %s, %d Euler steps, model %s (%s)",
+            len(missing),
+            device,
+            self.section.dtype,
+            self.settings.steps,
+            self.section.path,
+            self.identity,
+        )
+        generator = InfraredGenerator(
+            self.adapter,
+            self.config,
+            self.section,
+            device=device,
+            steps=self.settings.steps,
+            batch=self.settings.batch,
+            seed=self.seed,
+            guidance=self.guidance,
+        )
+        texts = embed_prompts(
+            {scene.prompt for scene in missing.values()},
+            self.section,
+            root=state_root(),
+            model_identity=self.identity,
+            device=device,
+        )
+        pending = list(missing.items())
+        panel_px = self.config.panel_px
+        with tqdm(total=len(pending), desc="infrared", unit="picture", mininterval=1) as bar:
+            for start in range(0, len(pending), self.settings.batch):
+                part = pending[start : start + self.settings.batch]
+                scenes = [read_scene(scene, panel_px) for _, scene in part]
+                pictures = generator.generate(scenes, texts, bar.update)
+                for (key, _), (name, pixels) in zip(part, pictures, strict=True):
+                    with store.create(key) as slot:
+                        Image.fromarray(pixels).save(slot / f"{name}.png")
+
+    def _info(self, triptychs: Path, scenes: Sequence[SceneSource]) -> dict[str, Any]:
+        prepared = triptychs / INFO_NAME
+        source = json.loads(prepared.read_text()) if prepared.is_file() else {}
+        variants = sorted({scene.variant for scene in scenes})
+        return {
+            "steps": self.settings.steps,
+            "guidance": self.guidance,
+            "device": pick_device(),
+            "dtype": self.section.dtype,
+            "torch": torch.__version__,
+            "model": self.identity,
+            "mode": self.config.mode,
+            "prompt": self.settings.prompt or self.config.prompt,
+            "semantic_source": source.get("semantic_source", "unknown"),
+            "counts": {v: sum(scene.variant == v for scene in scenes) for v in variants},
+        }

@@ -1,0 +1,52 @@
+"""Pictures of what the adapter does during training: visible | infrared | map | output."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from refract.atomic import write_atomic
+from refract.flux_fill import ModelReference, free_memory, load_sigmas, load_vae
+from refract.infrared_model import InfraredModel
+from refract.ir_generation import decode_infrared, generate_tokens, item_noise
+from refract.ir_training_data import TrainingData
+from refract.triptych_latents import read_triptych
+
+logger = logging.getLogger(__name__)
+
+_ROWS = 3
+_STEPS = 10  # enough to judge by eye
+
+
+def write_samples(
+    model: InfraredModel, data: TrainingData, reference: ModelReference, seed: int, path: Path
+) -> None:
+    """Sample the first triptychs of `data` and write one picture.
+
+    The VAE is loaded for the purpose and freed again, since training needs the memory.
+    """
+    count = min(_ROWS, len(data.samples))
+    batch = data.at(range(count))
+    tokens, channels = batch.x_0.shape[1:]
+    noise = torch.stack([item_noise(seed, str(row), tokens, channels) for row in range(count)])
+    sigmas = load_sigmas(reference, _STEPS, tokens)
+    was_training = model.training
+    model.eval()
+    result = generate_tokens(
+        model, sigmas, noise.to(data.device), batch.x_cond, batch.semantic, batch.text
+    )
+    model.train(was_training)
+    vae = load_vae(reference, data.device)
+    gray = decode_infrared(vae, result, model.grid.rows, model.grid.columns).numpy()
+    del vae
+    free_memory()
+    rows = []
+    for index in range(count):
+        panels = read_triptych(data.samples[index][0].path)
+        shown = [((x + 1) * 127.5).byte().permute(1, 2, 0).numpy() for x in panels]
+        rows.append(np.concatenate([*shown, np.repeat(gray[index][..., None], 3, -1)], 1))
+    sheet = Image.fromarray(np.concatenate(rows))
+    write_atomic(path, sheet.save)
+    logger.info("sample panels [visible | infrared | map | output]: %s", path)

@@ -1,0 +1,174 @@
+"""The training loop of the infrared adapter: LoRA and semantic attention, on `accelerate`."""
+
+import logging
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from tqdm import tqdm
+
+from refract.errors import InputError
+from refract.infrared_model import InfraredModel
+from refract.ir_objective import flow_matching_loss, validation_loss
+from refract.ir_schedule import Schedule
+from refract.ir_training_data import TrainingData
+from refract.ir_training_log import StepTimer, log_step, warn_if_still
+from refract.params.ir_adapter import IrAdapter
+from refract.sample_draws import noise_and_time
+from refract.training_checkpoint import CheckpointFolder
+
+logger = logging.getLogger(__name__)
+
+_LOG_EVERY = 10
+_SHAPES_LOGGED = 2  # forward passes whose tensor shapes are told at debug level
+_PRECISION = {"float32": "no", "bfloat16": "bf16"}
+_OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adamw": torch.optim.AdamW}
+
+
+@dataclass
+class Training:
+    """One training run. `sample(step)` is called at the start, each `sample_every`, at the end."""
+
+    model: InfraredModel
+    settings: IrAdapter
+    seed: int
+    train: TrainingData
+    validation: TrainingData
+    checkpoints: CheckpointFolder
+    sample: Callable[[int], None]
+
+    def run(self) -> list[dict[str, Any]]:
+        """Train to the end, from the newest checkpoint if any; returns the rows of the curve."""
+        settings = self.settings
+        warmup, main, finetune = settings.phase_steps
+        self.schedule = Schedule(warmup, main, finetune, settings.finetune_lr_factor)
+        self.accelerator = Accelerator(
+            cpu=self.model.device.type == "cpu",
+            mixed_precision=_PRECISION[settings.precision],
+            gradient_accumulation_steps=settings.accumulation,
+        )
+        self.infrared = self.model.grid.infrared().to(self.model.device)
+        self.model.train()
+        self.model.shapes_to_log = _SHAPES_LOGGED
+        trainable = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+        optimizer = self._optimizer(trainable)
+        done, log = self.checkpoints.restore(trainable, optimizer)
+        self.rows: list[dict[str, Any]] = log.get("rows", [])
+        self.recent: list[float] = log.get("recent", [])  # losses since the last row
+        if done:
+            logger.info("resuming after step %d of %d", done, settings.steps)
+        self.prepared, self.optimizer = self.accelerator.prepare(self.model, optimizer)
+        if not done and self.accelerator.is_main_process:
+            self.sample(0)
+        self._loop(done, trainable)
+        self.model.eval()
+        return self.rows
+
+    def _loop(self, done: int, trainable: Mapping[str, Tensor]) -> None:
+        settings, timer = self.settings, StepTimer(done)
+        main = self.accelerator.is_main_process
+        bar = tqdm(
+            total=settings.steps,
+            initial=done,
+            desc="train",
+            unit="step",
+            disable=not main,
+            mininterval=1,
+        )
+        with bar:
+            for step in range(done, settings.steps):
+                self.recent.append(self._step(step, trainable))
+                bar.update()
+                if self.model.adapter is not None and step + 1 == self.schedule.warmup:
+                    warn_if_still(self.model.adapter)
+                if self._due(step + 1, _LOG_EVERY) or self._due(step + 1, settings.validate_every):
+                    self.rows.append(self._row(step))
+                    log_step(self.rows[-1], settings.steps, timer)
+                if main and self._due(step + 1, settings.checkpoint_every):
+                    log = {"rows": self.rows, "recent": self.recent}
+                    self.checkpoints.save(step + 1, trainable, self.optimizer.optimizer, log)
+                if main and self._due(step + 1, settings.sample_every):
+                    self.sample(step + 1)
+
+    def _step(self, step: int, trainable: Mapping[str, Tensor]) -> float:
+        """One optimiser step; returns its mean loss."""
+        settings, total = self.settings, 0.0
+        factor = self.schedule.factor(step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["base_lr"] * factor
+        for part in range(settings.accumulation):
+            with self.accelerator.accumulate(self.prepared):
+                loss = self._loss(self._positions(step, part))
+                self.accelerator.backward(loss)
+                if self.accelerator.sync_gradients:
+                    self.accelerator.clip_grad_norm_(trainable.values(), settings.grad_clip)
+                self.optimizer.step()
+                self.optimizer.zero_grad()
+                total += loss.item() / settings.accumulation
+        if not math.isfinite(total):
+            raise InputError(
+                f"ir_adapter.lr = {settings.lr:g}, semantic_lr = {settings.semantic_lr:g}: the "
+                f"loss is {total} at step {step + 1}; lower them or grad_clip"
+            )
+        return total
+
+    def _positions(self, step: int, part: int) -> range:
+        """Places in the shuffled series that this process takes in this forward pass."""
+        batch, processes = self.settings.batch, self.accelerator.num_processes
+        before = (step * self.settings.accumulation + part) * processes
+        start = (before + self.accelerator.process_index) * batch
+        return range(start, start + batch)
+
+    def _loss(self, positions: range) -> Tensor:
+        batch = self.train.drawn(self.seed, positions)
+        shape = tuple(batch.x_0.shape[1:])
+        draws = [noise_and_time(self.seed, position, shape) for position in positions]
+        x_1 = torch.stack([noise for noise, _ in draws]).to(self.model.device)
+        t = torch.stack([t for _, t in draws]).to(self.model.device)
+        return flow_matching_loss(
+            self.prepared, batch, x_1, t, self.infrared, self.settings.left_panel_weight
+        )
+
+    def _row(self, step: int) -> dict[str, Any]:
+        """What the curve says of this step; starts the next mean of losses."""
+        row: dict[str, Any] = {
+            "step": step + 1,
+            "phase": self.schedule.phase(step),
+            "lr_factor": self.schedule.factor(step),
+            "loss": sum(self.recent) / len(self.recent),
+            "validation_loss": None,
+        }
+        self.recent.clear()
+        if self._due(step + 1, self.settings.validate_every):
+            self.model.eval()
+            batches = self.validation.in_order(self.settings.batch)
+            row["validation_loss"] = validation_loss(self.model, batches, self.seed)
+            self.model.train()
+        if self.model.adapter is not None:
+            row |= {f"scale_{i}": scale for i, scale in enumerate(self.model.adapter.scales)}
+        return row
+
+    def _due(self, done: int, every: int) -> bool:
+        return done == self.settings.steps or (every > 0 and done % every == 0)
+
+    def _optimizer(self, trainable: Mapping[str, Tensor]) -> torch.optim.Optimizer:
+        """Three groups: LoRA, semantic attention, the scales of its layers."""
+        groups: dict[str, list[Tensor]] = {"lora": [], "semantic": [], "scale": []}
+        for name, parameter in trainable.items():
+            own = "scale" if name.endswith(".scale") else "semantic"
+            groups[own if name.startswith("adapter.") else "lora"].append(parameter)
+        settings = self.settings
+        rates = {"lora": settings.lr, "semantic": settings.semantic_lr, "scale": settings.scale_lr}
+        return _OPTIMIZERS[settings.optimizer](
+            [
+                {"params": parameters, "lr": rates[name], "base_lr": rates[name]}
+                for name, parameters in groups.items()
+                if parameters
+            ],
+            betas=(0.9, 0.99),
+            weight_decay=settings.weight_decay,
+        )

@@ -1,0 +1,218 @@
+"""From triptychs to the adapter folder: cached results, one trainer at a time, then the loop."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+
+from refract.adapter_files import AdapterConfig, build_model, save_adapter
+from refract.atomic import replace_directory
+from refract.device import pick_device
+from refract.errors import InputError
+from refract.flux_fill import free_memory, load_transformer, load_vae
+from refract.import_closure import closure
+from refract.infrared_model import InfraredModel
+from refract.ir_samples import write_samples
+from refract.ir_training import Training
+from refract.ir_training_data import TrainingData, latent_requests
+from refract.ir_training_log import write_curve
+from refract.item_store import ItemStore, hash_file, materialise, state_root
+from refract.model_identity import model_identity
+from refract.params.ir_adapter import IrAdapter
+from refract.params.models import InfraredModel as ModelSection
+from refract.text_cache import embed_prompts
+from refract.training_checkpoint import CheckpointFolder
+from refract.triptych_latents import LatentCache, read_triptych
+from refract.triptych_manifest import TriptychRow, read_manifest
+
+logger = logging.getLogger(__name__)
+
+# They decide what is seen of a training, not what comes out of it.
+_WITHOUT_EFFECT = {"checkpoint_every", "sample_every"}
+
+
+def train_adapter(
+    settings: IrAdapter, section: ModelSection, seed: int, triptychs: Path, output: Path
+) -> None:
+    """Train (or take from the item store) the adapter and fill the folder `output`.
+
+    The folder holds the LoRA, the semantic adapter, config.json and curve.csv. Two processes that
+    want the same training: the second waits for the first and takes its result.
+    """
+    rows = {split: read_manifest(triptychs, split) for split in ("train", "val")}
+    identity = model_identity(section.path, section.revision)
+    store = ItemStore(state_root(), "train_ir_adapter")
+    key = store.key(
+        params={
+            "seed": seed,
+            "ir_adapter": settings.model_dump(mode="json", exclude=_WITHOUT_EFFECT),
+            "infrared_model": section.model_dump(mode="json", exclude={"path", "revision"}),
+        },
+        inputs=_hash_rows([*rows["train"], *rows["val"]], triptychs),
+        code=closure("stages.train_ir_adapter"),
+        model=identity,
+    )
+    checkpoints = state_root() / "checkpoints" / key
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    with FileLock(checkpoints / "lock"):
+        slot = store.get(key)
+        if slot is None:
+            job = _Job(settings, section, seed, triptychs, rows, identity, key)
+            with store.create(key) as folder:
+                job.train(folder)
+            CheckpointFolder(checkpoints).remove()
+            slot = store.folder / key
+        else:
+            logger.info("this training is in the item store already: %s", slot)
+    with replace_directory(output) as folder:
+        materialise(slot, folder)
+
+
+class _Job:
+    """The parts of one training, put together in the order that keeps memory low."""
+
+    def __init__(
+        self,
+        settings: IrAdapter,
+        section: ModelSection,
+        seed: int,
+        triptychs: Path,
+        rows: dict[str, list[TriptychRow]],
+        identity: str,
+        fingerprint: str,
+    ) -> None:
+        self.settings = settings
+        self.section = section
+        self.seed = seed
+        self.triptychs = triptychs
+        self.rows = rows
+        self.identity = identity
+        self.fingerprint = fingerprint
+        self.device = pick_device()
+        self.state = state_root()
+        first = rows["train"][0].path(triptychs)
+        self.panel_px = int(read_triptych(first).visible.shape[-1])
+
+    def train(self, folder: Path) -> None:
+        """Run the training and write the artefact into `folder`."""
+        data = self._data()
+        free_memory()  # VAE and text encoders are no longer needed
+        config = self._config()
+        torch.manual_seed(self.seed)
+        base = load_transformer(self.section, self.device)
+        if self.settings.gradient_checkpointing:
+            base.enable_gradient_checkpointing()
+        model = build_model(base, config)
+        for parameter in model.parameters():
+            if parameter.requires_grad:  # small updates vanish in half precision
+                parameter.data = parameter.data.float()
+        self._announce(model)
+        rows = Training(
+            model=model,
+            settings=self.settings,
+            seed=self.seed,
+            train=data["train"],
+            validation=data["val"],
+            checkpoints=CheckpointFolder(self.state / "checkpoints" / self.fingerprint),
+            sample=lambda step: self._sample(model, data["val"], step),
+        ).run()
+        save_adapter(model, config, folder)
+        write_curve(rows, folder / "curve.csv")
+
+    def _data(self) -> dict[str, TrainingData]:
+        samples = {
+            split: latent_requests(
+                rows, self.triptychs, mirrored=self.settings.mirror and split == "train"
+            )
+            for split, rows in self.rows.items()
+        }
+        both = [*samples["train"], *samples["val"]]
+        cache = LatentCache(
+            self.state,
+            panel_px=self.panel_px,
+            model_identity=self.identity,
+            dtype=self.section.dtype,
+            fusion_alpha=self._fusion_alpha(),
+        )
+        cache.fill([request for request, _ in both], lambda: load_vae(self.section, self.device))
+        texts = embed_prompts(
+            {caption for _, caption in both},
+            self.section,
+            root=self.state,
+            model_identity=self.identity,
+            device=self.device,
+        )
+        return {
+            split: TrainingData(chosen, cache, texts, self.device)
+            for split, chosen in samples.items()
+        }
+
+    def _config(self) -> AdapterConfig:
+        settings = self.settings
+        position, gate, site = settings.semantic.form
+        captions = {row.caption for row in self.rows["train"]}
+        return AdapterConfig(
+            mode=settings.semantic.mode,
+            layout=settings.semantic.layout,
+            position=position,
+            gate=gate,
+            site=site,
+            layers=settings.layers,
+            heads=settings.heads,
+            fusion_alpha=self._fusion_alpha(),
+            rank=settings.rank,
+            alpha=settings.alpha,
+            lora_targets=settings.lora_targets,
+            panel_px=self.panel_px,
+            prompt=captions.pop() if len(captions) == 1 else None,
+            guidance=settings.guidance,
+            model_identity=self.identity,
+            training=self.fingerprint,
+            steps=settings.steps,
+        )
+
+    def _fusion_alpha(self) -> float | None:
+        semantic = self.settings.semantic
+        return semantic.fusion_alpha if semantic.mode == "pixel_fusion" else None
+
+    def _announce(self, model: InfraredModel) -> None:
+        settings = self.settings
+        position, gate, site = settings.semantic.form
+        lora = sum(p.numel() for p in model.transformer.parameters() if p.requires_grad)
+        logger.info(
+            "training on %s, weights %s, computing in %s, model %s (%s)",
+            self.device,
+            self.section.dtype,
+            settings.precision,
+            self.section.path,
+            self.identity,
+        )
+        logger.info(
+            "semantic mode %s, %d layers, %d heads, position %s, gate %s, site %s: "
+            "%d adapter parameters, %d LoRA parameters (rank %d)",
+            settings.semantic.mode,
+            0 if model.adapter is None else settings.layers,
+            settings.heads,
+            position,
+            gate,
+            site,
+            0 if model.adapter is None else model.adapter.num_parameters,
+            lora,
+            settings.rank,
+        )
+
+    def _sample(self, model: InfraredModel, data: TrainingData, step: int) -> None:
+        path = self.state / "ir_samples" / self.fingerprint[:16] / f"step_{step:06d}.png"
+        write_samples(model, data, self.section, self.seed, path)
+
+
+def _hash_rows(rows: Sequence[TriptychRow], triptychs: Path) -> dict[str, str]:
+    """Content of the triptychs by split and id, and their captions."""
+    hashes = {f"{row.split}/{row.id}": hash_file(row.path(triptychs)) for row in rows}
+    captions = {f"caption/{row.id}": row.caption for row in rows}
+    for name, caption in captions.items():
+        if not caption:
+            raise InputError(f"{triptychs}/manifest.csv: {name.partition('/')[2]} has no caption")
+    return hashes | captions

@@ -1,0 +1,43 @@
+"""Metrics as a small nested JSON file: each mean with its interval beside it, stable bytes."""
+
+import json
+from collections.abc import Mapping
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from refract.atomic import write_atomic
+from refract.bootstrap import MeanInterval
+
+DIGITS = 5  # significant digits; beyond them a mean over some dozens of items says nothing
+
+Tree = dict[str, Any]
+
+
+def significant(value: float) -> float:
+    """Rounded to `DIGITS` significant digits; non-finite numbers have no place in JSON."""
+    if not isfinite(value):
+        raise ValueError(f"metric value {value} is not finite")
+    return float(f"{value:.{DIGITS}g}")
+
+
+def put(tree: Tree, key: str, value: object) -> None:
+    """Set a dotted key, making the levels above it."""
+    *above, leaf = key.split(".")
+    for name in above:
+        tree = tree.setdefault(name, {})
+    tree[leaf] = significant(value) if isinstance(value, float) else value
+
+
+def put_interval(tree: Tree, key: str, interval: MeanInterval | None) -> None:
+    """`key`, `key_low` and `key_high`; nothing where no item had a value."""
+    if interval is not None:
+        put(tree, key, interval.mean)
+        put(tree, f"{key}_low", interval.low)
+        put(tree, f"{key}_high", interval.high)
+
+
+def write_metrics(tree: Mapping[str, Any], path: Path) -> None:
+    """Write the tree as indented JSON in its own order."""
+    text = json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

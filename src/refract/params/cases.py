@@ -1,0 +1,91 @@
+"""The editing cases of data/cases.yaml."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import Field
+
+from refract.errors import InputError, shorten
+from refract.params.document import read_yaml
+from refract.params.section import Section, check_banned_names, validate
+
+# DVC fails on ids with `.`, `[` or `@`, and drops unquoted ones such as `1` or `True`.
+_CASE_ID = re.compile(r"[a-z][a-z0-9_-]*")
+OVERRIDABLE = (
+    "seed", "ref_strength", "ref_timesteps", "ref_layers", "ref_mode", "ref_branches",
+    "ref_bank", "flowalign",
+)  # fmt: skip
+INFRARED_REFERENCE = "infer_ir"  # as `target_image`: the infrared translation of the first frame
+
+Text = Annotated[str, Field(min_length=1, max_length=2000)]
+File = Annotated[str, Field(min_length=1)]
+SectionType = TypeVar("SectionType", bound=Section)
+
+
+class Case(Section):
+    """One edit. Paths are relative to the repository root."""
+
+    video: Annotated[File, Field(description="clip to edit")]
+    source_prompt: Annotated[Text, Field(description="what the clip shows")]
+    target_prompt: Annotated[Text, Field(description="what the edit shall show")]
+    target_image: Annotated[
+        File | None,
+        Field(description="product photo, or infer_ir; null looks for <case>.* beside the clip"),
+    ] = None
+    target_image_mask: Annotated[
+        File | None, Field(description="product in the photo, for ref_bank.foreground: mask")
+    ] = None
+    source_mask: Annotated[
+        File | None, Field(description="folder of the object's masks, a PNG a frame")
+    ] = None
+    target_mask: Annotated[
+        File | None, Field(description="folder of the edited object's masks, a PNG a frame")
+    ] = None
+    overrides: Annotated[
+        dict[str, Any],
+        Field(default_factory=dict, description="edit settings of this case alone, nested alike"),
+    ]
+
+
+class CasesFile(Section):
+    cases: Annotated[dict[str, Case], Field(min_length=1, description="case id -> case")]
+
+
+def load_cases(path: Path) -> dict[str, Case]:
+    """Case id -> case, in the order of the file; InputError with one line for anything amiss."""
+    document = read_yaml(path)
+    check_banned_names(path, document)
+    cases = validate(CasesFile, document, path).cases
+    for name, case in cases.items():
+        if not _CASE_ID.fullmatch(name):
+            raise InputError(f"{path}: case id {shorten(name)}: must match {_CASE_ID.pattern}")
+        for key in case.overrides:
+            if key not in OVERRIDABLE:
+                raise InputError(
+                    f"{path}: cases.{name}.overrides.{key}: unknown key; "
+                    f"allowed are {', '.join(OVERRIDABLE)}"
+                )
+    return cases
+
+
+def with_overrides(params: SectionType, name: str, case: Case) -> SectionType:
+    """A stage's params with a case's overrides merged in; keys the stage lacks do not concern it.
+
+    Raises InputError naming `cases.<name>.overrides` for a value the section refuses.
+    """
+    own = {key: value for key, value in case.overrides.items() if key in type(params).model_fields}
+    if not own:
+        return params
+    merged = _merge(params.model_dump(), own)
+    return validate(type(params), merged, f"cases.{name}.overrides")
+
+
+def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        below = merged.get(key)
+        nested = isinstance(below, Mapping) and isinstance(value, Mapping)
+        merged[key] = _merge(below, value) if nested else value  # type: ignore[arg-type]
+    return merged

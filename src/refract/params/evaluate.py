@@ -1,0 +1,27 @@
+"""Settings of the evaluation."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from refract.params.section import Section
+
+
+class Evaluate(Section):
+    clip_model: Annotated[
+        str, Field(min_length=1, description="folder in open_clip format or hub id")
+    ]
+    clip_revision: Annotated[
+        str | None, Field(description="commit, tag or branch of a hub id; null takes main")
+    ]
+    lpips_weights: Annotated[
+        str | None,
+        Field(min_length=1, description="torchvision's AlexNet weights; null: its cache, if there"),
+    ]
+    bootstrap: Annotated[
+        int, Field(ge=100, le=1_000_000, description="resamples of the 95% intervals")
+    ]
+    dilate_px: Annotated[
+        int, Field(ge=0, le=512, description="pixels added around the product masks")
+    ]
+    sheet_items: Annotated[int, Field(ge=1, le=1000, description="rows of an image sheet")]

@@ -1,0 +1,98 @@
+"""The base of every settings section, and how a stage reads its own part of params.yaml."""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Strict, ValidationError
+
+from refract.errors import InputError
+from refract.params.document import read_yaml
+from refract.params.explain import explain, unknown_key
+
+# DVC drops these two from its run-cache key (treeverse/dvc #10296): a changed value would silently
+# return old results.
+BANNED_NAMES = frozenset({"size", "nfiles"})
+
+Item = TypeVar("Item")
+SectionType = TypeVar("SectionType", bound="Section")
+
+# A YAML list as an immutable tuple; strictness about the items stays.
+Items = Annotated[tuple[Item, ...], Strict(False)]
+
+
+def one_of(*options: int) -> AfterValidator:
+    """For `Annotated[int, one_of(...)]`; a Literal of numbers would also take `true` for 1."""
+
+    def check(value: int) -> int:
+        if value not in options:
+            raise ValueError(f"must be one of {', '.join(map(str, options))}")
+        return value
+
+    return AfterValidator(check)
+
+
+class Section(BaseModel):
+    """A frozen group of settings: every key required, unknown keys and wrong types refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        banned = BANNED_NAMES & cls.model_fields.keys()
+        if banned:
+            raise TypeError(f"{cls.__name__}: parameter name {sorted(banned)[0]!r} is banned (DVC)")
+
+
+def load_stage_params(model: type[SectionType], path: Path) -> SectionType:
+    """The top-level keys of params.yaml that `model` declares, validated.
+
+    Raises InputError with one line naming the first bad key, its value and what is allowed. A
+    top-level key that no stage knows is an error too; the list of known keys is imported by name
+    so that it is no part of a stage's import closure: it can refuse a file, never change a result.
+    """
+    document = read_yaml(path)
+    check_banned_names(path, document)
+    known = importlib.import_module("refract.params.check").Params.model_fields
+    for key, value in document.items():
+        if key not in known:
+            raise InputError(f"{path}: {unknown_key(key, value, list(known))}")
+    own = {key: value for key, value in document.items() if key in model.model_fields}
+    return validate(model, own, path)
+
+
+def validate(model: type[SectionType], values: Mapping[str, Any], where: object) -> SectionType:
+    """`values` as a `model`; InputError starting with `where` otherwise."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise InputError(f"{where}: {explain(error, model)}") from error
+
+
+def check_banned_names(where: object, values: object, prefix: str = "") -> None:
+    """Refuse the names that DVC's run cache loses, at any depth."""
+    if isinstance(values, Mapping):
+        for key, value in values.items():
+            if key in BANNED_NAMES:
+                raise InputError(
+                    f"{where}: {prefix}{key}: this name is banned, since DVC's run cache ignores "
+                    "it; use resolution, image_px or count"
+                )
+            check_banned_names(where, value, f"{prefix}{key}.")
+    elif isinstance(values, Sequence) and not isinstance(values, str):
+        for index, value in enumerate(values):
+            check_banned_names(where, value, f"{prefix.rstrip('.')}[{index}].")
+
+
+def leaf_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Dotted names of every value in a section, in order of declaration (dvc.yaml's `params`)."""
+    keys = []
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            keys += leaf_keys(kind, f"{prefix}{name}.")
+        else:
+            keys.append(f"{prefix}{name}")
+    return keys

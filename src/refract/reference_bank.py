@@ -1,0 +1,128 @@
+"""The reference bank: keys and values of a product image, one pair for each self-attention layer.
+
+Keys are stored after `norm_k` and before the rotary position, so that the position can be chosen
+when the bank is read. On disk a bank is one safetensors file; its header holds the facts that
+decide whether it fits a model.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from refract.atomic import write_atomic
+from refract.errors import InputError
+
+FORMAT = "refract reference bank 1"
+_KEY, _VALUE, _POSITIONS = "key", "value", "positions"
+
+Layers = dict[int, dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class ReferenceBank:
+    """Reference tokens of every self-attention layer.
+
+    layers: {layer: {"key": (tokens, heads, head_dim), "value": the same}}, layer counted from 0.
+    positions: (tokens, 2) row and column of each token in the image's token grid, float32; the
+        tokens of the backdrop are absent, pooled tokens stand at the mean of their window.
+    facts: what the bank was made from: model, depth, sigmas, image, prompt, grid, foreground, ...
+    """
+
+    layers: Layers
+    positions: Tensor
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        problem = _find_problem(self.layers, self.positions)
+        if problem:
+            raise InputError(f"reference bank: {problem}")
+
+    @property
+    def tokens(self) -> int:
+        """Number of reference tokens, the same in every layer."""
+        return self.positions.shape[0]
+
+    def save(self, path: Path) -> None:
+        """Write the bank as one safetensors file, complete or not at all."""
+        tensors = {_POSITIONS: self.positions.float().contiguous()}
+        for layer, pair in sorted(self.layers.items()):
+            for name in (_KEY, _VALUE):
+                tensors[f"blocks.{layer}.{name}"] = pair[name].contiguous()
+        metadata = {"format": FORMAT, "facts": json.dumps(dict(self.facts), sort_keys=True)}
+        write_atomic(Path(path), lambda temporary: save_file(tensors, temporary, metadata))
+
+    @classmethod
+    def load(cls, path: Path, device: str | torch.device = "cpu") -> "ReferenceBank":
+        """Read a bank; InputError where the file is missing, damaged or not a bank."""
+        path = Path(path)
+        if not path.is_file():
+            raise InputError(f"reference bank {path}: no such file; run extract_ref_banks first")
+        try:
+            with safe_open(path, framework="pt", device=str(device)) as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if metadata.get("format") != FORMAT:
+                raise InputError(
+                    f"reference bank {path}: its format is {metadata.get('format')!r}, "
+                    f"not {FORMAT!r}; extract it again"
+                )
+            facts = json.loads(metadata["facts"])
+            positions = tensors.pop(_POSITIONS)
+            return cls(_nested(tensors), positions, facts)
+        except InputError:
+            raise
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"reference bank {path}: damaged or not a bank ({error})") from error
+
+    def check_fits(self, depth: int, heads: int, head_dim: int, where: object = "") -> None:
+        """InputError unless the bank was recorded in a transformer of this depth and width."""
+        pair = next(iter(self.layers.values()))
+        recorded = self.facts.get("depth", depth)
+        if max(self.layers) >= depth or recorded != depth:
+            raise InputError(
+                f"reference bank {where}: recorded in a model of {recorded} layers "
+                f"(highest is {max(self.layers)}), but this model has {depth}; extract it again"
+            )
+        if tuple(pair[_KEY].shape[1:]) != (heads, head_dim):
+            had = " x ".join(str(length) for length in pair[_KEY].shape[1:])
+            raise InputError(
+                f"reference bank {where}: holds {had} heads x width, but this model has "
+                f"{heads} x {head_dim}; extract it again"
+            )
+
+
+def _nested(tensors: Mapping[str, Tensor]) -> Layers:
+    layers: Layers = {}
+    for name, tensor in tensors.items():
+        blocks, layer, kind = name.split(".")
+        if blocks != "blocks" or kind not in (_KEY, _VALUE):
+            raise ValueError(f"unexpected tensor {name}")
+        layers.setdefault(int(layer), {})[kind] = tensor
+    return dict(sorted(layers.items()))
+
+
+def _find_problem(layers: Layers, positions: Tensor) -> str | None:
+    if not layers:
+        return "holds no layer"
+    if positions.ndim != 2 or positions.shape[1] != 2 or not positions.isfinite().all():
+        return f"positions must be finite and (tokens, 2), got {tuple(positions.shape)}"
+    shapes = set()
+    for layer, pair in layers.items():
+        if pair.keys() != {_KEY, _VALUE}:
+            return f"layer {layer} must hold a key and a value, got {', '.join(sorted(pair))}"
+        shapes |= {tuple(tensor.shape) for tensor in pair.values()}
+        if not all(tensor.isfinite().all() for tensor in pair.values()):
+            return f"layer {layer} holds values that are not finite"
+    shape = next(iter(shapes))
+    if len(shapes) > 1 or len(shape) != 3:
+        return f"every key and value must have one shape (tokens, heads, head_dim), got {shapes}"
+    if shape[0] != positions.shape[0] or shape[0] == 0:
+        return f"{shape[0]} tokens with {positions.shape[0]} positions; at least 1 is needed"
+    return None

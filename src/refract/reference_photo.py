@@ -1,0 +1,40 @@
+"""Where the files of a case are, and whether DVC watches them."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from refract.params.cases import INFRARED_REFERENCE, Case
+
+logger = logging.getLogger(__name__)
+
+WATCHED = "products"  # the folder dvc.yaml lists as a dependency
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def find_reference_photo(name: str, case: Case) -> Path | None:
+    """The product photo of a case: the one it names, else <case>.* or product.* beside the clip.
+
+    None where there is neither, and for `infer_ir`, whose reference is generated.
+    """
+    if case.target_image == INFRARED_REFERENCE:
+        return None
+    if case.target_image is not None:
+        return Path(case.target_image)
+    folder = Path(case.video).parent
+    candidates = (folder / (stem + suffix) for stem in (name, "product") for suffix in _SUFFIXES)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def warn_of_unwatched_files(cases: Mapping[str, Case], cases_path: Path) -> None:
+    """Log a warning for each file outside `products` beside the cases file: DVC watches that."""
+    watched = cases_path.resolve().parent / WATCHED
+    for name, case in cases.items():
+        photo = find_reference_photo(name, case)
+        for path in (Path(case.video), photo, case.target_image_mask):
+            if path is not None and not Path(path).resolve().is_relative_to(watched):
+                logger.warning(
+                    "case %s: %s lies outside %s: DVC does not see when it changes; "
+                    "run `dvc repro --force` then",
+                    name, path, cases_path.parent / WATCHED,
+                )  # fmt: skip

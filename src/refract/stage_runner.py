@@ -1,0 +1,94 @@
+"""What every stage process does around its work: signals, logging, errors, exit codes.
+
+Exit codes: 0 done, 2 bad input (one line, no traceback), 1 out of memory or a defect, 130 Ctrl-C.
+"""
+
+import ctypes
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from refract.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def run_stage(name: str, main: Callable[[], None], *, memory_keys: Sequence[str] = ()) -> NoReturn:
+    """Run `main` as the whole work of this process and exit.
+
+    memory_keys: dotted params keys to lower when memory runs out, named in that error with their
+    present values.
+    """
+    parent = os.getppid()
+    die_with_parent()
+    if os.getppid() != parent:  # it died before the line above
+        sys.exit(1)
+    configure_logging()
+    try:
+        main()
+    except InputError as error:
+        _fail(name, str(error), 2)
+    except KeyboardInterrupt:
+        _fail(name, "interrupted; finished items are kept", 130)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        _fail(name, _memory_advice(error, memory_keys), 1)
+    sys.exit(0)
+
+
+def die_with_parent() -> None:
+    """Ask Linux to end this process with its parent: a killed DVC otherwise leaves it running."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def configure_logging() -> None:
+    """One line format on stderr; `$REFRACT_LOG` sets the level of our own messages."""
+    level = os.environ.get("REFRACT_LOG", "INFO").upper()
+    if level not in logging.getLevelNamesMapping():
+        level = "INFO"
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    for package in ("refract", "stages", "__main__"):
+        logging.getLogger(package).setLevel(level)
+
+
+def _fail(name: str, message: str, code: int) -> NoReturn:
+    print(f"refract {name}: error: {message}", file=sys.stderr, flush=True)
+    sys.exit(code)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    torch = sys.modules.get("torch")  # where torch was never imported it cannot have run out
+    return (
+        isinstance(error, MemoryError)
+        or (torch is not None and isinstance(error, torch.OutOfMemoryError))
+        or "can't allocate memory" in str(error)  # torch's CPU allocator raises RuntimeError
+    )
+
+
+def _memory_advice(error: Exception, keys: Sequence[str]) -> str:
+    current = ", ".join(f"{key} = {_current_value(key)}" for key in keys)
+    advice = f"lower {current}" if current else "lower the batch or the resolution in params.yaml"
+    return f"out of memory: {advice} ({str(error).partition('. ')[0] or 'no detail'})"
+
+
+def _current_value(key: str) -> Any:
+    """The value of a dotted key in the file given as `--params`, or `?`."""
+    from refract.params.document import read_yaml
+
+    try:
+        value: Any = read_yaml(Path(sys.argv[sys.argv.index("--params") + 1]))
+        for part in key.split("."):
+            value = value[part]
+    except (ValueError, IndexError, KeyError, TypeError):
+        return "?"
+    return value

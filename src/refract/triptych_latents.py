@@ -1,0 +1,120 @@
+"""Triptychs on disk to packed latents, each encoded once and kept in the item store."""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from einops import rearrange
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from refract.fill_conditioning import TriptychTokens, encode_masked, fuse_pixels
+from refract.flux_fill import FillVae
+from refract.image_reading import read_rgb
+from refract.import_closure import closure
+from refract.item_store import ItemStore, hash_file
+from refract.latent_packing import pack_latents
+from refract.triptych import Triptych, split_triptych
+
+logger = logging.getLogger(__name__)
+
+_FILE = "latents.safetensors"
+
+
+class LatentRequest(NamedTuple):
+    """One triptych file, mirrored left to right within each panel or not."""
+
+    path: Path
+    mirrored: bool = False
+
+
+def read_triptych(path: Path, panel_px: int | None = None) -> Triptych[Tensor]:
+    """The panels of a triptych file, each [3, P, P] in [-1, 1]."""
+    pixels = torch.tensor(read_rgb(path))
+    picture = rearrange(pixels, "h w c -> c h w").float() / 127.5 - 1
+    return split_triptych(picture, name=str(path), panel_px=panel_px)
+
+
+def encode_triptych(
+    vae: FillVae, panels: Triptych[Tensor], fusion_alpha: float | None = None
+) -> TriptychTokens:
+    """Packed latents of one triptych, batch dimension 1.
+
+    With `fusion_alpha` the visible panel is mixed with the map first (mode `pixel_fusion`).
+    """
+    visible, infrared, semantic = (panel[None] for panel in panels)
+    if fusion_alpha is not None:
+        visible = fuse_pixels(visible, semantic, fusion_alpha)
+    return TriptychTokens(
+        x_0=pack_latents(vae.encode(torch.cat([visible, infrared], -1))),
+        masked=encode_masked(vae.encode, visible),
+        semantic=pack_latents(vae.encode(semantic)),
+    )
+
+
+class LatentCache:
+    """Latents of triptych files, made when missing and read from disk when used.
+
+    Each file is encoded alone, so its latents do not depend on its neighbours.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        panel_px: int,
+        model_identity: str,
+        dtype: str,
+        fusion_alpha: float | None,
+        refresh: bool | None = None,
+    ) -> None:
+        self.store = ItemStore(root, "ir_latents", refresh=refresh)
+        self.panel_px = panel_px
+        self.model_identity = model_identity
+        self.dtype = dtype
+        self.fusion_alpha = fusion_alpha
+        self.code = closure("refract.triptych_latents")
+        self._slots: dict[LatentRequest, Path] = {}
+
+    def fill(self, requests: Sequence[LatentRequest], load: Callable[[], FillVae]) -> None:
+        """Encode what is missing; `load` is called only where something is."""
+        keys = {request: self._key(request) for request in requests}
+        found = {request: self.store.get(key) for request, key in keys.items()}
+        missing = [request for request, slot in found.items() if slot is None]
+        self._slots.update((request, slot) for request, slot in found.items() if slot)
+        logger.info("latents: %d cached, %d to encode", self.store.hits, len(missing))
+        if not missing:
+            return
+        vae = load()
+        for request in tqdm(missing, desc="encode", unit="triptych", mininterval=1):
+            panels = read_triptych(request.path, self.panel_px)
+            if request.mirrored:
+                panels = Triptych(*(panel.flip(-1) for panel in panels))
+            tokens = encode_triptych(vae, panels, self.fusion_alpha)
+            with self.store.create(keys[request]) as slot:
+                single = {name: x[0].contiguous().cpu() for name, x in tokens._asdict().items()}
+                save_file(single, slot / _FILE)
+            self._slots[request] = self.store.folder / keys[request]
+
+    def batch(self, requests: Sequence[LatentRequest]) -> TriptychTokens:
+        """A batch of latents, float32, on the CPU."""
+        loaded = [load_file(self._slots[request] / _FILE) for request in requests]
+        return TriptychTokens(
+            *(torch.stack([x[name] for x in loaded]).float() for name in TriptychTokens._fields)
+        )
+
+    def _key(self, request: LatentRequest) -> str:
+        return self.store.key(
+            params={
+                "panel_px": self.panel_px,
+                "dtype": self.dtype,
+                "fusion_alpha": self.fusion_alpha,
+                "mirrored": request.mirrored,
+            },
+            inputs={"triptych": hash_file(request.path)},
+            code=self.code,
+            model=self.model_identity,
+        )

@@ -1,0 +1,43 @@
+"""Record the reference bank of each case's product image.
+
+python -m stages.extract_ref_banks --params params.yaml --cases data/cases.yaml \
+    --adapter out/ir_adapter --output out/ref_banks
+"""
+
+import argparse
+from pathlib import Path
+
+from refract.params.bank_stage import BankParams
+from refract.params.cases import load_cases, with_overrides
+from refract.params.section import load_stage_params
+from refract.stage_runner import run_stage
+
+
+class StageParams(BankParams):
+    """The settings of this stage."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("params", "cases", "adapter", "output"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    paths = parser.parse_args()
+    params = load_stage_params(StageParams, paths.params)
+    cases = load_cases(paths.cases)
+    requests = {name: (case, with_overrides(params, name, case)) for name, case in cases.items()}
+
+    from refract.bank_job import BankJob
+    from refract.determinism import make_deterministic
+    from refract.reference_photo import warn_of_unwatched_files
+
+    make_deterministic(params.seed)
+    warn_of_unwatched_files(cases, paths.cases)
+    BankJob(params, paths.adapter).run(requests, paths.output)
+
+
+if __name__ == "__main__":
+    run_stage(
+        "extract_ref_banks",
+        main,
+        memory_keys=("ref_bank.image_px", "flowalign.width", "flowalign.height"),
+    )

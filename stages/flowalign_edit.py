@@ -1,0 +1,82 @@
+"""Edit each case's clip with FlowAlign and its reference bank, beside the plain edit.
+
+python -m stages.flowalign_edit --params params.yaml --cases data/cases.yaml \
+    --banks out/ref_banks --output out/edits
+
+Stand-alone, for one clip and one product photo (settings from --params, bank made on the way):
+
+python -m stages.flowalign_edit --video clip.mp4 --target-image product.png \
+    --source-prompt "a red mug on wood" --target-prompt "a mug on wood" --output edit
+"""
+
+import argparse
+import importlib
+from pathlib import Path
+
+from refract.params.cases import INFRARED_REFERENCE, load_cases, with_overrides
+from refract.params.edit_stage import EditParams
+from refract.params.section import load_stage_params
+from refract.stage_runner import run_stage
+
+
+class StageParams(EditParams):
+    """The settings of this stage."""
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    batch = parser.add_argument_group("all cases")
+    batch.add_argument("--cases", type=Path)
+    batch.add_argument("--banks", type=Path, help="what extract_ref_banks wrote")
+    alone = parser.add_argument_group("one clip, stand-alone")
+    alone.add_argument("--video", type=Path)
+    alone.add_argument("--target-image", type=Path, help="product photo; none: a plain edit")
+    alone.add_argument("--source-prompt", help="what the clip shows")
+    alone.add_argument("--target-prompt", help="what the edit shall show")
+    alone.add_argument("--ref-strength", type=float, help="in place of ref_strength in --params")
+    arguments = parser.parse_args()
+    batch_options = (arguments.cases, arguments.banks)
+    alone_options = (arguments.video, arguments.source_prompt, arguments.target_prompt)
+    if not all(batch_options) and not all(alone_options):
+        parser.error("give --cases and --banks, or --video, --source-prompt and --target-prompt")
+    if any(batch_options) and arguments.video:
+        parser.error("--video edits one clip; it does not go with --cases and --banks")
+    return arguments
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    if arguments.video is not None:
+        # By name: the batch stage does not depend on how a bank is made, so neither shall DVC.
+        importlib.import_module("refract.single_edit").edit_one(arguments)
+        return
+    params = load_stage_params(StageParams, arguments.params)
+    cases = load_cases(arguments.cases)
+    own = {name: with_overrides(params, name, case) for name, case in cases.items()}
+
+    from refract.determinism import make_deterministic
+    from refract.edit_items import EditRequest
+    from refract.edit_job import EditJob
+    from refract.reference_photo import find_reference_photo, warn_of_unwatched_files
+
+    make_deterministic(params.seed)
+    warn_of_unwatched_files(cases, arguments.cases)
+    requests = []
+    for name, case in cases.items():
+        photo = find_reference_photo(name, case)
+        has_reference = photo is not None or case.target_image == INFRARED_REFERENCE
+        bank = arguments.banks / f"{name}.safetensors" if has_reference else None
+        requests.append(EditRequest(name, case, own[name], bank, photo))
+    EditJob(params).run(requests, arguments.output)
+
+
+if __name__ == "__main__":
+    run_stage(
+        "flowalign_edit",
+        main,
+        memory_keys=("flowalign.frames", "flowalign.width", "flowalign.height"),
+    )

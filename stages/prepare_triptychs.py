@@ -1,0 +1,33 @@
+"""Build triptychs [visible | infrared | semantic] from a raw data set.
+
+python -m stages.prepare_triptychs --params params.yaml --output out/triptychs
+"""
+
+import argparse
+from pathlib import Path
+
+from refract.params.prepare_triptychs import PrepareTriptychs
+from refract.params.section import Section, load_stage_params
+from refract.params.seed import Seed
+from refract.stage_runner import run_stage
+
+
+class StageParams(Section):
+    seed: Seed
+    prepare_triptychs: PrepareTriptychs
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("params", "output"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    paths = parser.parse_args()
+    params = load_stage_params(StageParams, paths.params)
+
+    from refract.triptych_building import prepare_triptychs
+
+    prepare_triptychs(params.prepare_triptychs, params.seed, paths.output)
+
+
+if __name__ == "__main__":
+    run_stage("prepare_triptychs", main)

@@ -1,0 +1,48 @@
+"""Train the infrared adapter: LoRA and semantic attention on the image model.
+
+python -m stages.train_ir_adapter --params params.yaml --triptychs out/triptychs \
+    --output out/ir_adapter
+"""
+
+import argparse
+from pathlib import Path
+
+from refract.params.ir_adapter import IrAdapter
+from refract.params.models import InfraredModel
+from refract.params.section import Section, load_stage_params
+from refract.params.seed import Seed
+from refract.stage_runner import run_stage
+
+_MEMORY_KEYS = (
+    "ir_adapter.batch",
+    "ir_adapter.layers",
+    "ir_adapter.gradient_checkpointing",
+    "ir_adapter.precision",
+    "infrared_model.dtype",
+)
+
+
+class StageParams(Section):
+    seed: Seed
+    infrared_model: InfraredModel
+    ir_adapter: IrAdapter
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("params", "triptychs", "output"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    paths = parser.parse_args()
+    params = load_stage_params(StageParams, paths.params)
+
+    from refract.determinism import make_deterministic
+    from refract.ir_training_job import train_adapter
+
+    make_deterministic(params.seed)
+    train_adapter(
+        params.ir_adapter, params.infrared_model, params.seed, paths.triptychs, paths.output
+    )
+
+
+if __name__ == "__main__":
+    run_stage("train_ir_adapter", main, memory_keys=_MEMORY_KEYS)
