@@ -1,0 +1,38 @@
+"""Shared by all tests: no network, few threads, and the optional folder of real data."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+# Before any test imports them: hub libraries and thread pools read these once.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository root."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real sample data beside the repository."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real sample data at {folder}")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keep the item store of the working tree out of the tests."""
+    monkeypatch.setenv("REFRACT_STATE", str(tmp_path / "state"))
+    monkeypatch.delenv("REFRACT_REFRESH", raising=False)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    yield

@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import pytest
+
+from refract.atomic import replace_directory, write_atomic
+
+
+def test_file_appears_whole_and_alone(tmp_path: Path) -> None:
+    target = tmp_path / "below" / "clip.mkv"
+
+    def writer(path: Path) -> None:
+        assert path.suffix == ".mkv", "writers choose the format by the suffix"
+        assert not target.exists()
+        path.write_text("new")
+
+    write_atomic(target, writer)
+    assert target.read_text() == "new"
+    assert [path.name for path in target.parent.iterdir()] == ["clip.mkv"]
+
+
+def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "a.json"
+    target.write_text("old")
+
+    def writer(path: Path) -> None:
+        path.write_text("half")
+        raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError, match="disk full"):
+        write_atomic(target, writer)
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_directory_is_replaced_not_merged(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "stale").touch()
+    with replace_directory(target) as folder:
+        (folder / "fresh").touch()
+        assert (target / "stale").exists(), "the old content stands until the new is complete"
+    assert [path.name for path in target.iterdir()] == ["fresh"]
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_failed_directory_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), replace_directory(tmp_path / "out") as folder:
+        (folder / "half").touch()
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
+    leftover = tmp_path / ".tmp-0123456789ab-out"
+    leftover.mkdir()
+    other = tmp_path / ".tmp-0123456789ab-elsewhere"
+    other.mkdir()
+    with replace_directory(tmp_path / "out"):
+        pass
+    assert not leftover.exists() and other.exists()

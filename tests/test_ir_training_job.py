@@ -1,0 +1,239 @@
+import csv
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from refract.errors import InputError
+from refract.ir_training_job import train_adapter
+from refract.item_store import state_root
+from refract.params.ir_adapter import IrAdapter
+from refract.params.models import InfraredModel
+from tests.tiny_fill import write_tiny_fill, write_triptychs
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_fill(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="module")
+def triptychs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_triptychs(tmp_path_factory.mktemp("data") / "triptychs", {"train": 5, "val": 2})
+
+
+def settings(semantic: dict[str, str] | None = None, **changes: object) -> IrAdapter:
+    form = {
+        "mode": "cross_attention",
+        "preset": "default",
+        "layout": "tile",
+        "position": "distance_bias",
+        "gate": "zero_projection",
+        "site": "x_cond",
+        "fusion_alpha": 0.5,
+    }
+    values: dict[str, object] = {
+        "semantic": form | (semantic or {}),
+        "layers": 1,
+        "heads": 8,
+        "rank": 2,
+        "alpha": 2.0,
+        "lora_targets": ["to_q", "proj_mlp"],
+        "optimizer": "adamw",
+        "lr": 5e-3,
+        "semantic_lr": 1e-2,
+        "scale_lr": 1e-2,
+        "finetune_lr_factor": 0.1,
+        "weight_decay": 0.01,
+        "steps": 6,
+        "phases": {"warmup": 0.34, "finetune": 0.5},
+        "batch": 2,
+        "accumulation": 1,
+        "mirror": True,
+        "precision": "float32",
+        "grad_clip": 1.0,
+        "gradient_checkpointing": False,
+        "guidance": 1.0,
+        "left_panel_weight": 0.1,
+        "validate_every": 4,
+        "sample_every": 0,
+        "checkpoint_every": 2,
+    }
+    return IrAdapter.model_validate(values | changes)
+
+
+def section(model: Path) -> InfraredModel:
+    return InfraredModel(path=str(model), revision=None, dtype="float32", max_sequence_length=16)
+
+
+def train(model: Path, triptychs: Path, output: Path, **changes: Any) -> dict[str, bytes]:
+    train_adapter(settings(**changes), section(model), 0, triptychs, output)
+    return {path.name: path.read_bytes() for path in sorted(output.iterdir())}
+
+
+def test_two_trainings_from_scratch_are_byte_identical(
+    model: Path, triptychs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = []
+    for name in ("a", "b"):
+        monkeypatch.setenv("REFRACT_STATE", str(tmp_path / name))
+        results.append(train(model, triptychs, tmp_path / f"out_{name}"))
+    assert results[0] == results[1]
+    assert sorted(results[0]) == [
+        "config.json",
+        "curve.csv",
+        "pytorch_lora_weights.safetensors",
+        "semantic_adapter.safetensors",
+    ]
+
+
+def test_a_killed_training_goes_on_bit_for_bit(
+    model: Path, triptychs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFRACT_STATE", str(tmp_path / "straight"))
+    straight = train(model, triptychs, tmp_path / "out_straight", steps=40)
+
+    state = tmp_path / "killed"
+    code = (
+        "from pathlib import Path\n"
+        "from tests.test_ir_training_job import train\n"
+        f"train(Path({str(model)!r}), Path({str(triptychs)!r}), Path({str(tmp_path / 'x')!r}), "
+        "steps=40)\n"
+    )
+    environment = os.environ | {"REFRACT_STATE": str(state), "PYTHONPATH": f"{ROOT}:{ROOT}/src"}
+    worker = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 300
+    while not list(state.glob("checkpoints/*/step_*")) and worker.poll() is None:
+        assert time.monotonic() < deadline, "no checkpoint was written"
+        time.sleep(0.02)
+    worker.send_signal(signal.SIGKILL)
+    assert worker.wait() == -signal.SIGKILL, "the training ended before it could be killed"
+    assert not (tmp_path / "x").exists()
+    assert list(state.glob("checkpoints/*/step_*"))
+
+    monkeypatch.setenv("REFRACT_STATE", str(state))
+    assert train(model, triptychs, tmp_path / "out_resumed", steps=40) == straight
+    assert not list(state.glob("checkpoints/*/step_*")), "the checkpoints go with the result"
+
+
+def test_old_settings_come_back_from_the_store(
+    model: Path, triptychs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = train(model, triptychs, tmp_path / "a")
+    train(model, triptychs, tmp_path / "b", lr=1e-3)
+    with caplog.at_level(logging.INFO):
+        again = train(model, triptychs, tmp_path / "c", checkpoint_every=3)  # without effect
+    assert again == first
+    assert "in the item store already" in caplog.text
+    assert "training on" not in caplog.text
+
+
+def test_the_log_names_mode_parameters_scales_and_shapes(
+    model: Path, triptychs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, logger="refract"):
+        train(model, triptychs, tmp_path / "out", layers=2)
+    assert "semantic mode cross_attention, 2 layers, 8 heads" in caplog.text
+    assert f"{2 * 16_905} adapter parameters" in caplog.text
+    assert "x_t (2, 8, 64), x_cond (2, 8, 320), semantic (2, 4, 64), hidden (2, 8, 384)" in (
+        caplog.text
+    )
+    line = next(x for x in caplog.messages if x.startswith("step 6/6"))
+    for part in ("100%", "finetune", "loss", "val", "scale [", "s/step", "ETA", "peak"):
+        assert part in line
+    assert list(state_root().glob("ir_samples/*/step_000000.png"))
+    assert list(state_root().glob("ir_samples/*/step_000006.png"))
+
+
+def test_curve_and_config(model: Path, triptychs: Path, tmp_path: Path) -> None:
+    train(model, triptychs, tmp_path / "out", layers=2)
+    with (tmp_path / "out" / "curve.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["4", "6"]
+    assert all(float(row["validation_loss"]) > 0 for row in rows)
+    assert {"scale_0", "scale_1", "phase"} <= rows[0].keys()
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert config["panel_px"] == 32
+    assert config["prompt"].startswith("a diptych")
+    assert config["steps"] == 6
+
+
+def test_training_moves_lora_and_adapter(model: Path, triptychs: Path, tmp_path: Path) -> None:
+    train(model, triptychs, tmp_path / "out")
+    semantic = load_file(tmp_path / "out" / "semantic_adapter.safetensors")
+    assert semantic["layers.0.to_out.weight"].abs().max() > 0
+    lora = load_file(tmp_path / "out" / "pytorch_lora_weights.safetensors")
+    assert all(x.abs().max() > 0 for name, x in lora.items() if "lora_B" in name)
+
+
+@pytest.mark.parametrize("mode", ["pixel_fusion", "panel", "none"])
+def test_other_modes_train_without_an_adapter(
+    model: Path, triptychs: Path, tmp_path: Path, mode: str
+) -> None:
+    files = train(model, triptychs, tmp_path / "out", semantic={"mode": mode}, steps=2)
+    assert "semantic_adapter.safetensors" not in files
+    assert json.loads(files["config.json"])["fusion_alpha"] == (
+        0.5 if mode == "pixel_fusion" else None
+    )
+
+
+def test_the_described_preset_overrules_the_keys(
+    model: Path, triptychs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = train(
+        model, triptychs, tmp_path / "out", semantic={"preset": "as_described"}, scale_lr=1e-6
+    )
+    config = json.loads(files["config.json"])
+    assert (config["position"], config["gate"], config["site"]) == ("none", "zero_scale", "x_t")
+    assert "semantic layer 0 has not moved after the warm-up" in caplog.text
+
+
+def test_accumulated_small_batches_equal_one_large(
+    model: Path, triptychs: Path, tmp_path: Path
+) -> None:
+    train(model, triptychs, tmp_path / "a", batch=4, steps=1)
+    train(model, triptychs, tmp_path / "b", batch=2, accumulation=2, steps=1)
+    rows = []
+    for name in ("a", "b"):
+        with (tmp_path / name / "curve.csv").open() as file:
+            rows.append(next(csv.DictReader(file)))
+    assert float(rows[0]["loss"]) == pytest.approx(float(rows[1]["loss"]), rel=1e-5)
+    assert float(rows[0]["validation_loss"]) == pytest.approx(
+        float(rows[1]["validation_loss"]), rel=1e-3
+    )
+
+
+def test_bad_input_is_named_and_leaves_no_output(
+    model: Path, triptychs: Path, tmp_path: Path
+) -> None:
+    def message(data: Path = triptychs, base: Path = model, **changes: Any) -> str:
+        with pytest.raises(InputError) as error:
+            train(base, data, tmp_path / "out", **changes)
+        assert not (tmp_path / "out").exists()
+        return str(error.value)
+
+    assert "'to_z' is no linear layer" in message(lora_targets=["to_z"])
+    assert "no rows of split val" in message(write_triptychs(tmp_path / "a", {"train": 2}))
+    wrong = write_triptychs(tmp_path / "b", {"train": 2, "val": 1})
+    odd = wrong / "train" / "train1.png"
+    from PIL import Image
+
+    Image.new("RGB", (64, 32)).save(odd)
+    assert f"{odd}: found 64 x 32 pixels, expected 96 x 32" in message(wrong)
+    assert "no such folder" in message(base=tmp_path / "absent")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert f"{empty}/vae: cannot load a AutoencoderKL" in message(base=empty)
+    assert "loss is" in message(lr=1.0, semantic_lr=1.0, scale_lr=1.0, grad_clip=1e6, steps=200)

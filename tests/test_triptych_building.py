@@ -1,0 +1,190 @@
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from refract.errors import InputError
+from refract.params.prepare_triptychs import PrepareTriptychs
+from refract.triptych import split_triptych
+from refract.triptych_building import prepare_triptychs
+from refract.triptych_manifest import read_manifest
+
+SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}
+
+
+def settings(source: Path, semantic: str = "provided", **changes: object) -> PrepareTriptychs:
+    values = {
+        "source": str(source),
+        "layout": "generic",
+        "semantic": {"source": semantic},
+        "panel_px": 32,
+        "split": SHARES,
+        "prompt": "infrared",
+    }
+    return PrepareTriptychs.model_validate(values | changes)
+
+
+def write_raw(root: Path, count: int = 10, side: tuple[int, int] = (40, 48)) -> Path:
+    random = np.random.default_rng(0)
+    for folder, channels in (("vis", (3,)), ("ir", ()), ("seg", (3,))):
+        (root / folder).mkdir(parents=True)
+        for index in range(count):
+            pixels = random.integers(0, 256, (*side, *channels), np.uint8)
+            Image.fromarray(pixels).save(root / folder / f"{index:03d}.png")
+    return root
+
+
+def panels(path: Path) -> tuple[np.ndarray, ...]:
+    return split_triptych(np.asarray(Image.open(path)), name=str(path), panel_px=32)
+
+
+def test_triptychs_manifest_and_info(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare_triptychs(settings(write_raw(tmp_path / "raw")), 0, out)
+    rows = read_manifest(out)
+    assert len(rows) == 10
+    assert sorted(row.split for row in rows) == ["test"] * 2 + ["train"] * 6 + ["val"] * 2
+    assert rows[0].caption == "infrared"
+    info = json.loads((out / "info.json").read_text())
+    assert info["semantic_source"] == "provided"
+    assert info["counts"] == {"train": 6, "val": 2, "test": 2}
+    assert info["infrared_files"] == {"8-bit": 10}
+    for row in rows:
+        _, infrared, _ = panels(row.path(out))
+        assert np.array_equal(infrared[..., 0], infrared[..., 2])
+
+
+def test_the_same_settings_give_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = write_raw(tmp_path / "raw")
+    for name in ("a", "b"):
+        monkeypatch.setenv("REFRACT_STATE", str(tmp_path / name / "state"))  # nothing is reused
+        prepare_triptychs(settings(raw), 0, tmp_path / name / "out")
+    first, second = (
+        {
+            path.relative_to(tmp_path / name): path.read_bytes()
+            for path in (tmp_path / name / "out").rglob("*")
+            if path.is_file()
+        }
+        for name in ("a", "b")
+    )
+    assert first == second
+
+
+def test_maps_keep_their_colours_and_other_panels_are_resampled(tmp_path: Path) -> None:
+    raw = write_raw(tmp_path / "raw")
+    prepare_triptychs(settings(raw), 0, tmp_path / "out")
+    row = read_manifest(tmp_path / "out")[0]
+    source = np.asarray(Image.open(raw / "seg" / row.semantic)).reshape(-1, 3)
+    colours = panels(row.path(tmp_path / "out"))[2].reshape(-1, 3)
+    assert {tuple(c) for c in colours} <= {tuple(c) for c in source}
+
+
+def test_without_maps_the_third_panel_is_black(tmp_path: Path) -> None:
+    raw = write_raw(tmp_path / "raw")
+    prepare_triptychs(settings(raw, "none"), 0, tmp_path / "out")
+    for row in read_manifest(tmp_path / "out"):
+        assert not panels(row.path(tmp_path / "out"))[2].any()
+        assert row.semantic == ""
+    info = json.loads((tmp_path / "out" / "info.json").read_text())
+    assert info["semantic_source"] == "none"
+
+
+def test_sixteen_bit_infrared_shares_one_range(tmp_path: Path) -> None:
+    raw = write_raw(tmp_path / "raw", side=(32, 32))
+    for index in range(10):
+        values = np.full((32, 32), 10_000 + 100 * index, np.uint16)
+        Image.fromarray(values).save(raw / "ir" / f"{index:03d}.png")
+    prepare_triptychs(settings(raw), 0, tmp_path / "out")
+    levels = {
+        row.id: int(panels(row.path(tmp_path / "out"))[1][0, 0, 0])
+        for row in read_manifest(tmp_path / "out")
+    }
+    assert levels["000"] == 0 and levels["009"] == 255
+    assert [levels[f"{i:03d}"] for i in range(10)] == sorted(levels.values())
+    info = json.loads((tmp_path / "out" / "info.json").read_text())
+    assert info["infrared_16_bit_range"] == [10_000, 10_900]
+
+
+def test_one_more_scene_builds_one_more(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    raw = write_raw(tmp_path / "raw")
+    with caplog.at_level("INFO"):
+        prepare_triptychs(settings(raw), 0, tmp_path / "out")
+        for folder in ("vis", "ir", "seg"):
+            path = raw / folder / "000.png"
+            (raw / folder / "999.png").write_bytes(path.read_bytes())
+        prepare_triptychs(settings(raw), 0, tmp_path / "out")
+    assert "10 from the store, 1 built" in caplog.text
+    assert len(read_manifest(tmp_path / "out")) == 11
+
+
+def test_a_given_split_is_kept(tmp_path: Path) -> None:
+    raw = write_raw(tmp_path / "raw", count=3)
+    with (raw / "metadata.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(
+            [
+                ["file_name", "split", "sequence"],
+                ["000.png", "test", "a"],
+                ["001.png", "train", "b"],
+                ["002.png", "val", "c"],
+            ]
+        )
+    prepare_triptychs(settings(raw), 0, tmp_path / "out")
+    assert [row.split for row in read_manifest(tmp_path / "out")] == ["test", "train", "val"]
+
+
+def test_bad_raw_data_is_named_and_leaves_no_output(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    def message(raw: Path, **changes: object) -> str:
+        with pytest.raises(InputError) as error:
+            prepare_triptychs(settings(raw, **changes), 0, out)  # type: ignore[arg-type]
+        assert not out.exists()
+        return str(error.value)
+
+    corrupt = write_raw(tmp_path / "corrupt")
+    (corrupt / "vis" / "003.png").write_bytes(b"\x89PNG broken")
+    assert f"{corrupt}/vis/003.png: not a readable picture" in message(corrupt)
+
+    cut = write_raw(tmp_path / "cut")
+    path = cut / "ir" / "004.png"
+    path.write_bytes(path.read_bytes()[:500])
+    assert str(path) in message(cut)
+
+    other = write_raw(tmp_path / "other")
+    Image.new("L", (48, 96)).save(other / "ir" / "002.png")
+    assert "48 x 96 pixels, its visible picture has 48 x 40" in message(other)
+
+    bare = write_raw(tmp_path / "bare")
+    for path in (bare / "seg").iterdir():
+        path.unlink()
+    (bare / "seg").rmdir()
+    assert "prepare_triptychs.semantic.source: none" in message(bare)
+
+    leak = write_raw(tmp_path / "leak", count=2)
+    (leak / "metadata.csv").write_text(
+        "file_name,split,sequence\n000.png,train,a\n001.png,test,a\n"
+    )
+    assert "sequence a straddles splits" in message(leak)
+
+    few = write_raw(tmp_path / "few", count=1)
+    assert "stays empty" in message(few)
+
+
+def test_roadscene_folder_of_real_pictures(shared: Path, tmp_path: Path) -> None:
+    source = shared / "roadscene"
+    if not source.is_dir():
+        pytest.skip(f"no RoadScene pictures at {source}")
+    out = tmp_path / "out"
+    prepare_triptychs(settings(source, "none", layout="roadscene"), 0, out)
+    rows = read_manifest(out)
+    assert len(rows) == len(list((source / "visible").glob("*.jpg")))
+    home: dict[str, str] = {}
+    for row in rows:
+        assert home.setdefault(row.sequence, row.split) == row.split
+        panels(row.path(out))
+    assert {"train", "val", "test"} == {row.split for row in rows}
