@@ -38,6 +38,7 @@ def main() -> None:
         cases,
         triptychs=paths.triptychs,
         infrared=paths.infrared,
+        banks=paths.banks,
         edits=paths.edits,
         metrics=paths.metrics,
         plots=paths.plots,

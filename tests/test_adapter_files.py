@@ -1,8 +1,12 @@
+import refract.torchvision_compat  # noqa: F401  (before diffusers)
+
+# isort: split
 import json
 from pathlib import Path
 
 import pytest
 import torch
+from diffusers import FluxTransformer2DModel
 from safetensors.torch import load_file, save_file
 
 from refract.adapter_files import (
@@ -37,6 +41,7 @@ def config(**changes: object) -> AdapterConfig:
         "panel_px": 32,
         "prompt": "infrared",
         "guidance": 1.0,
+        "precision": "float32",
         "model_identity": "base",
         "training": "0" * 64,
         "steps": 3,
@@ -44,7 +49,7 @@ def config(**changes: object) -> AdapterConfig:
     return AdapterConfig.model_validate(values | changes)
 
 
-def base(heads: int = 2) -> torch.nn.Module:
+def base(heads: int = 2) -> FluxTransformer2DModel:
     torch.manual_seed(2)
     return tiny_transformer(heads).requires_grad_(False)
 
@@ -79,6 +84,7 @@ def forward(model: InfraredModel) -> torch.Tensor:
         {"site": "x_t", "layout": "target", "position": "none", "gate": "zero_scale"},
         {"mode": "panel"},
         {"mode": "none"},
+        {"precision": "bfloat16"},
     ],
 )
 def test_a_loaded_adapter_repeats_the_training_forward(
@@ -102,6 +108,24 @@ def test_the_semantic_adapter_is_part_of_what_is_loaded(tmp_path: Path) -> None:
         save_file({name: torch.zeros_like(x) for name, x in state.items()}, path)
         without = forward(load_adapter(tmp_path, base, settings))
     assert not torch.equal(whole, without)
+
+
+def test_a_half_precision_base_keeps_a_float32_lora(tmp_path: Path) -> None:
+    settings = config(precision="bfloat16")
+
+    def half() -> FluxTransformer2DModel:
+        return base().to(torch.bfloat16)
+
+    model = build_model(half(), settings)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            assert parameter.dtype == torch.float32
+            parameter.data.normal_(std=0.1)
+    save_adapter(model, settings, tmp_path)
+    loaded = load_adapter(tmp_path, half, settings)
+    with torch.no_grad():
+        assert torch.equal(forward(loaded), forward(model))
+        assert forward(loaded).dtype == torch.float32
 
 
 @pytest.mark.parametrize("gate", ["zero_scale", "zero_projection"])

@@ -16,7 +16,9 @@ def image() -> dict[str, torch.Tensor]:
     return tiny_inputs(frames=1, height=2 * ROWS, width=2 * COLUMNS)
 
 
-def extract(transformer: Any, image: dict[str, torch.Tensor], keep: torch.Tensor, **options: Any) -> Any:
+def extract(
+    transformer: Any, image: dict[str, torch.Tensor], keep: torch.Tensor, **options: Any
+) -> Any:
     settings: dict[str, Any] = {"sigmas": [0.3], "generator": torch.Generator().manual_seed(0)}
     settings |= options
     return extract_bank(
@@ -30,7 +32,8 @@ EVERYTHING = torch.ones(ROWS, COLUMNS, dtype=torch.bool)
 
 def test_records_keys_after_the_norm_and_before_rotation(image: dict[str, torch.Tensor]) -> None:
     transformer = tiny_transformer()
-    attn, seen = transformer.blocks[0].attn1, {}
+    attn = transformer.blocks[0].attn1
+    seen: dict[str, torch.Tensor] = {}
     attn.to_k.register_forward_hook(lambda _m, _i, out: seen.update(raw=out))
     with recording(transformer) as recorded:
         run(transformer, image)

@@ -62,6 +62,14 @@ def test_no_masks_at_all_leaves_the_keys_out() -> None:
     assert tree["temporal"]["relative_consistency"] == 1.0
 
 
+def test_a_case_without_a_reference_is_no_part_of_the_curve() -> None:
+    full = _result()
+    extra = {"source": {OVERLAP: 0.9}, "plain": {OVERLAP: 0.9}, "reference": {OVERLAP: 0.9}}
+    result = EditEvaluation({**full.cases, "no-photo": extra}, full.strengths)
+    assert edit_metrics(result, INTERVAL)["curve"] == edit_metrics(full, INTERVAL)["curve"]
+    assert list(curve_rows(result, INTERVAL)) == list(curve_rows(full, INTERVAL))
+
+
 def test_curve_rows_rise_and_start_at_plain() -> None:
     rows = [row for row in curve_rows(_result(), INTERVAL) if row[0] == OVERLAP]
     assert [row[1] for row in rows] == [0.0, 0.5]

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +27,7 @@ def test_descends_from_at_most_one_to_zero(steps: int, strength: float, shift: f
     sigmas = edit_sigmas(steps, strength, shift)
     assert len(sigmas) == round(steps * strength) + 1
     assert sigmas[0] <= 1 + 1e-12 and sigmas[-1] == 0
-    assert all(high > low for high, low in zip(sigmas, sigmas[1:], strict=False))
+    assert all(high > low for high, low in itertools.pairwise(sigmas))
 
 
 def test_no_step_left_is_an_error_naming_both_keys() -> None:

@@ -1,5 +1,6 @@
 """FlowAlign on velocity fields whose every value is known."""
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -39,7 +40,7 @@ def transcription(
     """Algorithm 1 of the paper, symbol by symbol and in float64."""
     generator = torch.Generator().manual_seed(seed)
     x_s, x = x_src.double(), x_src.double()
-    for sigma, sigma_next in zip(sigmas, sigmas[1:], strict=False):
+    for sigma, sigma_next in itertools.pairwise(sigmas):
         eps = torch.randn(x_src.shape, generator=generator, dtype=x_src.dtype).double()
         q = (1 - sigma) * x_s + sigma * eps
         p = x + q - x_s
@@ -102,7 +103,7 @@ def test_first_order_convergence_as_steps_double() -> None:
     for steps in (16, 32, 64, 128):
         edited = sample(field, source(), edit_sigmas(steps, 1.0, 1.0), guidance=w, zeta=0.0)
         errors.append((edited - source() - exact).abs().max().item())
-    ratios = [coarse / fine for coarse, fine in zip(errors, errors[1:], strict=False)]
+    ratios = [coarse / fine for coarse, fine in itertools.pairwise(errors)]
     assert errors[-1] < 0.02 and all(1.8 < ratio < 2.2 for ratio in ratios), (errors, ratios)
 
 
@@ -159,8 +160,9 @@ def test_reports_each_step() -> None:
 
 
 @pytest.mark.parametrize(
-    "sigmas", [[], [0.0], [1.0, 0.5], [0.5, 0.5, 0.0], [0.2, 0.8, 0.0], [1.5, 0.0], [float("nan"), 0]]
-)  # fmt: skip
+    "sigmas",
+    [[], [0.0], [1, 0.5], [0.5, 0.5, 0], [0.2, 0.8, 0], [1.5, 0], [0.5, -0.1], [float("nan"), 0]],
+)
 def test_bad_sigmas_are_named(sigmas: list[float]) -> None:
     with pytest.raises(ValueError, match="strictly descending"):
         sample(linear, source(), sigmas)

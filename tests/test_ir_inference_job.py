@@ -179,3 +179,17 @@ def test_without_a_semantic_mode_the_variants_are_one(
     made = infer(model, folder, triptychs, tmp_path / "out")
     for i in range(3):
         assert np.array_equal(made[f"adapter/test{i}.png"], made[f"zero_map/test{i}.png"])
+
+
+def test_a_data_set_without_maps_is_inferred_once(
+    model: Path, adapter: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    triptychs = write_triptychs(tmp_path / "triptychs", {"test": 2})
+    for path in (triptychs / "test").iterdir():
+        pixels = np.array(Image.open(path))
+        pixels[:, 64:] = 0
+        Image.fromarray(pixels).save(path)
+    with caplog.at_level(logging.INFO):
+        made = infer(model, adapter, triptychs, tmp_path / "out")
+    assert "6 pictures, 2 computed" in caplog.text
+    assert np.array_equal(made["adapter/test0.png"], made["shuffled_map/test0.png"])

@@ -6,15 +6,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+from PIL import Image
 from safetensors.torch import load_file
 
 from refract.errors import InputError
+from refract.ir_objective import flow_matching_loss
 from refract.ir_training_job import train_adapter
-from refract.item_store import state_root
 from refract.params.ir_adapter import IrAdapter
 from refract.params.models import InfraredModel
 from tests.tiny_fill import write_tiny_fill, write_triptychs
@@ -101,14 +103,14 @@ def test_a_killed_training_goes_on_bit_for_bit(
     model: Path, triptychs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REFRACT_STATE", str(tmp_path / "straight"))
-    straight = train(model, triptychs, tmp_path / "out_straight", steps=40)
+    straight = train(model, triptychs, tmp_path / "out_straight", steps=24)
 
     state = tmp_path / "killed"
     code = (
         "from pathlib import Path\n"
         "from tests.test_ir_training_job import train\n"
         f"train(Path({str(model)!r}), Path({str(triptychs)!r}), Path({str(tmp_path / 'x')!r}), "
-        "steps=40)\n"
+        "steps=24)\n"
     )
     environment = os.environ | {"REFRACT_STATE": str(state), "PYTHONPATH": f"{ROOT}:{ROOT}/src"}
     worker = subprocess.Popen(
@@ -124,7 +126,7 @@ def test_a_killed_training_goes_on_bit_for_bit(
     assert list(state.glob("checkpoints/*/step_*"))
 
     monkeypatch.setenv("REFRACT_STATE", str(state))
-    assert train(model, triptychs, tmp_path / "out_resumed", steps=40) == straight
+    assert train(model, triptychs, tmp_path / "out_resumed", steps=24) == straight
     assert not list(state.glob("checkpoints/*/step_*")), "the checkpoints go with the result"
 
 
@@ -140,41 +142,75 @@ def test_old_settings_come_back_from_the_store(
     assert "training on" not in caplog.text
 
 
-def test_the_log_names_mode_parameters_scales_and_shapes(
-    model: Path, triptychs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.DEBUG, logger="refract"):
-        train(model, triptychs, tmp_path / "out", layers=2)
-    assert "semantic mode cross_attention, 2 layers, 8 heads" in caplog.text
-    assert f"{2 * 16_905} adapter parameters" in caplog.text
-    assert "x_t (2, 8, 64), x_cond (2, 8, 320), semantic (2, 4, 64), hidden (2, 8, 384)" in (
-        caplog.text
-    )
-    line = next(x for x in caplog.messages if x.startswith("step 6/6"))
+class Finished(NamedTuple):
+    """One training with two semantic layers, looked at by several tests."""
+
+    output: Path
+    state: Path
+    log: list[str]
+
+
+@pytest.fixture(scope="module")
+def finished(
+    model: Path, triptychs: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Finished]:
+    folder = tmp_path_factory.mktemp("finished")
+    handler, logger = MessageList(), logging.getLogger("refract")
+    level = logger.level
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REFRACT_STATE", str(folder / "state"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.DEBUG)
+        try:
+            train(model, triptychs, folder / "out", layers=2)
+        finally:
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+    yield Finished(folder / "out", folder / "state", handler.messages)
+
+
+class MessageList(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
+def test_the_log_names_mode_parameters_scales_and_shapes(finished: Finished) -> None:
+    text = "\n".join(finished.log)
+    assert "semantic mode cross_attention, 2 layers, 8 heads" in text
+    assert f"{2 * 16_905} adapter parameters" in text
+    assert "x_t (2, 8, 64), x_cond (2, 8, 320), semantic (2, 4, 64), hidden (2, 8, 384)" in text
+    line = next(message for message in finished.log if message.startswith("step 6/6"))
     for part in ("100%", "finetune", "loss", "val", "scale [", "s/step", "ETA", "peak"):
         assert part in line
-    assert list(state_root().glob("ir_samples/*/step_000000.png"))
-    assert list(state_root().glob("ir_samples/*/step_000006.png"))
 
 
-def test_curve_and_config(model: Path, triptychs: Path, tmp_path: Path) -> None:
-    train(model, triptychs, tmp_path / "out", layers=2)
-    with (tmp_path / "out" / "curve.csv").open() as file:
+def test_sample_panels_at_the_start_and_at_the_end(finished: Finished) -> None:
+    names = [path.name for path in sorted(finished.state.glob("ir_samples/*/*.png"))]
+    assert names == ["step_000000.png", "step_000006.png"]
+    with Image.open(next(finished.state.glob("ir_samples/*/step_000000.png"))) as sheet:
+        assert sheet.width == 4 * 32  # visible, infrared, map, output
+
+
+def test_curve_and_config(finished: Finished) -> None:
+    with (finished.output / "curve.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["4", "6"]
     assert all(float(row["validation_loss"]) > 0 for row in rows)
     assert {"scale_0", "scale_1", "phase"} <= rows[0].keys()
-    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    config = json.loads((finished.output / "config.json").read_text())
     assert config["panel_px"] == 32
     assert config["prompt"].startswith("a diptych")
     assert config["steps"] == 6
 
 
-def test_training_moves_lora_and_adapter(model: Path, triptychs: Path, tmp_path: Path) -> None:
-    train(model, triptychs, tmp_path / "out")
-    semantic = load_file(tmp_path / "out" / "semantic_adapter.safetensors")
+def test_training_moves_lora_and_adapter(finished: Finished) -> None:
+    semantic = load_file(finished.output / "semantic_adapter.safetensors")
     assert semantic["layers.0.to_out.weight"].abs().max() > 0
-    lora = load_file(tmp_path / "out" / "pytorch_lora_weights.safetensors")
+    lora = load_file(finished.output / "pytorch_lora_weights.safetensors")
     assert all(x.abs().max() > 0 for name, x in lora.items() if "lora_B" in name)
 
 
@@ -228,12 +264,21 @@ def test_bad_input_is_named_and_leaves_no_output(
     assert "no rows of split val" in message(write_triptychs(tmp_path / "a", {"train": 2}))
     wrong = write_triptychs(tmp_path / "b", {"train": 2, "val": 1})
     odd = wrong / "train" / "train1.png"
-    from PIL import Image
-
     Image.new("RGB", (64, 32)).save(odd)
     assert f"{odd}: found 64 x 32 pixels, expected 96 x 32" in message(wrong)
     assert "no such folder" in message(base=tmp_path / "absent")
     empty = tmp_path / "empty"
     empty.mkdir()
     assert f"{empty}/vae: cannot load a AutoencoderKL" in message(base=empty)
-    assert "loss is" in message(lr=1.0, semantic_lr=1.0, scale_lr=1.0, grad_clip=1e6, steps=200)
+
+
+def test_a_loss_that_is_no_number_ends_the_training(
+    model: Path, triptychs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "refract.ir_training.flow_matching_loss",
+        lambda *arguments: flow_matching_loss(*arguments) * float("nan"),
+    )
+    with pytest.raises(InputError, match=r"ir_adapter\.lr = 0\.005.* the loss is nan at step 1"):
+        train(model, triptychs, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -17,7 +17,9 @@ def tokens(batch: int, heads: int, count: int, dim: int, seed: int) -> tuple[Ten
     return tuple(draw(batch, heads, count, dim, seed=seed + i) for i in range(3))
 
 
-def masked_softmax(q: Tensor, k: Tensor, v: Tensor, k_ref: Tensor, v_ref: Tensor, s: float) -> Tensor:
+def masked_softmax(
+    q: Tensor, k: Tensor, v: Tensor, k_ref: Tensor, v_ref: Tensor, s: float
+) -> Tensor:
     """The definition: softmax over [K; K_ref] with log s on the reference logits, float64."""
     q, k, v, k_ref, v_ref = (x.double() for x in (q, k, v, k_ref, v_ref))
     logits = q @ torch.cat([k, k_ref], 2).mT / math.sqrt(q.shape[-1])

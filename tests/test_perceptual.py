@@ -1,17 +1,18 @@
 import logging
 from pathlib import Path
 
+import refract.torchvision_compat  # noqa: F401  (must come before torchvision)
+
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torchvision.models import alexnet
 
-import refract.torchvision_compat  # noqa: F401  (must come before torchvision)
 from refract.clip_model import ClipModel, load_clip
 from refract.errors import InputError
 from refract.perceptual import ClipFeatureDistance, Lpips, choose_perceptual, load_lpips
 from tests.tiny_clip import write_tiny_clip
-from torchvision.models import alexnet
 
 CPU = torch.device("cpu")
 

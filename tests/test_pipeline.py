@@ -107,7 +107,8 @@ def reproduced(repo: Path) -> str:
 
 def read_metrics(repo: Path) -> dict[str, dict]:
     return {
-        name: json.loads((repo / f"metrics/{name}.json").read_text()) for name in ("infrared", "edit")
+        name: json.loads((repo / f"metrics/{name}.json").read_text())
+        for name in ("infrared", "edit")
     }
 
 
@@ -127,7 +128,10 @@ def test_all_six_stages_run_and_write_metrics(repo: Path, reproduced: str) -> No
     }
     metrics = read_metrics(repo)
     infrared, edit = metrics["infrared"], metrics["edit"]
-    for group in (infrared, *(infrared["baseline"][name] for name in ("grayscale", "shuffled_map"))):
+    for group in (
+        infrared,
+        *(infrared["baseline"][name] for name in ("grayscale", "shuffled_map")),
+    ):
         for key in ("psnr", "ssim"):
             assert group[f"{key}_low"] <= group[key] <= group[f"{key}_high"]
     for group in (edit, edit["plain"]):

@@ -68,9 +68,7 @@ def expected_output(
     positions = torch.cat([torch.full((TOKENS, 1), frame), bank.positions], 1)
     stock = [block.attn1.processor for block in transformer.blocks]
     for layer, block in enumerate(transformer.blocks):
-        block.attn1.processor = MaskedProcessor(
-            transformer.rope, bank.layers[layer], positions, s
-        )
+        block.attn1.processor = MaskedProcessor(transformer.rope, bank.layers[layer], positions, s)
     out = run(transformer, inputs)
     for block, processor in zip(transformer.blocks, stock, strict=True):
         block.attn1.processor = processor
@@ -113,7 +111,7 @@ def test_position_after_follows_the_length_of_the_clip(
 def test_without_rope_differs_from_with(transformer: Any, bank: ReferenceBank) -> None:
     outputs = []
     for rope in ("none", "before", "frame0", "after"):
-        with reference_attention(transformer, bank, rope=rope):  # type: ignore[arg-type]
+        with reference_attention(transformer, bank, rope=rope):
             outputs.append(run(transformer, tiny_inputs()))
     for i, first in enumerate(outputs):
         assert all((first - second).abs().max() > 1e-4 for second in outputs[i + 1 :])
@@ -191,7 +189,10 @@ def test_only_chosen_layers_are_touched(transformer: Any, bank: ReferenceBank) -
 def test_original_processors_return_after_an_exception(
     transformer: Any, bank: ReferenceBank
 ) -> None:
-    stock, hooks = [b.attn1.processor for b in transformer.blocks], transformer.rope._forward_pre_hooks
+    stock, hooks = (
+        [b.attn1.processor for b in transformer.blocks],
+        transformer.rope._forward_pre_hooks,
+    )
     with pytest.raises(ZeroDivisionError), reference_attention(transformer, bank):
         raise ZeroDivisionError
     assert [block.attn1.processor for block in transformer.blocks] == stock
@@ -211,7 +212,7 @@ def test_branches(transformer: Any, bank: ReferenceBank, branches: Any, seen: se
     stock = run(transformer, inputs)
     with reference_attention(transformer, bank, branches=branches) as active:
         for branch in ("source", "edited", "target"):
-            active.at(branch)  # type: ignore[arg-type]
+            active.at(branch)
             assert torch.equal(run(transformer, inputs), stock) is (branch not in seen)
 
 
@@ -291,10 +292,11 @@ BAD: list[tuple[dict[str, Any], str]] = [
 def test_bad_choices(
     transformer: Any, bank: ReferenceBank, options: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(InputError, match=message), reference_attention(transformer, bank, **options):
+    with (
+        pytest.raises(InputError, match=message),
+        reference_attention(transformer, bank, **options),
+    ):
         pytest.fail("the body must not run")
-
-
 
 
 @pytest.mark.parametrize(

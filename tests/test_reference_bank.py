@@ -8,7 +8,9 @@ from refract.errors import InputError
 from refract.reference_bank import ReferenceBank
 
 
-def make_bank(layers: int = 3, tokens: int = 4, heads: int = 2, head_dim: int = 12) -> ReferenceBank:
+def make_bank(
+    layers: int = 3, tokens: int = 4, heads: int = 2, head_dim: int = 12
+) -> ReferenceBank:
     generator = torch.Generator().manual_seed(0)
 
     def draw() -> torch.Tensor:

@@ -1,15 +1,17 @@
 """The street world: deterministic, aligned, and infrared that photos alone do not give away."""
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from backbones.image.bank import TRAIN_SEED, base_bank, infrared_bank
 from backbones.worlds import street
-from backbones.worlds.street_layout import CLASSES, SUPERSAMPLING
+from backbones.worlds.street_layout import CLASSES, SUPERSAMPLING, Layout
 from backbones.worlds.write_street import COLUMNS, SPLITS, write_dataset
 
 DRAWERS = (street.visible, street.relit, street.infrared, street.semantic, street.labels)
@@ -21,7 +23,9 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("draw", DRAWERS)
-def test_same_seed_same_image_whatever_was_drawn_before(draw) -> None:
+def test_same_seed_same_image_whatever_was_drawn_before(
+    draw: Callable[[Layout], NDArray[np.uint8]],
+) -> None:
     layout = street.street(11, night=True)
     for other in DRAWERS:
         other(layout)
@@ -109,7 +113,9 @@ def test_sample_seeds_never_meet_training_seeds() -> None:
     assert sum(SPLITS.values()) < TRAIN_SEED
 
 
-def test_the_base_bank_never_draws_infrared(tmp_path: Path, monkeypatch) -> None:
+def test_the_base_bank_never_draws_infrared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def drawn(layout: object) -> None:
         raise AssertionError("infrared was drawn for the base")
 

@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
-import torch
-from safetensors.torch import save_file
-
 import refract.torchvision_compat  # noqa: F401  (must come before open_clip)
+
+import torch
 from open_clip import CLIP
+from safetensors.torch import save_file
 
 CONFIG = {
     "embed_dim": 16,

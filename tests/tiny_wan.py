@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import refract.torchvision_compat  # noqa: F401  before diffusers and transformers
+
+import torch
 
 # The smallest shapes that still have several heads, layers and a head split into t, h and w parts.
 HEADS, HEAD_DIM, LAYERS, TEXT_DIM, WORDS = 2, 12, 4, 16, 8

@@ -7,13 +7,14 @@ import argparse
 import json
 from pathlib import Path
 
+import refract.torchvision_compat  # noqa: F401  (must come before open_clip)
+
 import numpy as np
 import torch
+from open_clip import get_tokenizer
 
-import refract.torchvision_compat  # noqa: F401  (must come before open_clip)
 from backbones.clip.pool import Pool, draw_pool
 from backbones.worlds.tabletop import CLASSES, COLOURS, PATTERNS, Product
-from open_clip import get_tokenizer
 from refract.clip_model import ClipModel, load_clip
 
 HELD_OUT_SEED = 91_000  # training draws its products from another seed

@@ -12,15 +12,16 @@ import math
 import time
 from pathlib import Path
 
+import refract.torchvision_compat  # noqa: F401  (must come before open_clip)
+
 import numpy as np
 import torch
+from open_clip import CLIP, ClipLoss, SimpleTokenizer
 from tqdm import tqdm
 
-import refract.torchvision_compat  # noqa: F401  (must come before open_clip)
 from backbones.clip.architecture import CONTEXT, build, save
 from backbones.clip.pool import Pool, augment, captions, distinct_batch, draw_pool
 from backbones.worlds.tabletop_captions import vocabulary
-from open_clip import CLIP, ClipLoss, SimpleTokenizer
 
 TRAIN_SEED = 20_000
 POOL = 4096

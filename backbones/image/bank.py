@@ -5,7 +5,7 @@ which only the VAE recipe calls: the VAE must be able to store infrared images, 
 must never have seen one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +42,7 @@ def infrared_bank(folder: Path, first_seed: int, count: int) -> Bank:
 
 def _bank(
     path: Path,
-    drawers: dict[str, Callable[[Layout], NDArray[np.uint8]]],
+    drawers: Mapping[str, Callable[[Layout], NDArray[np.uint8]]],
     first_seed: int,
     count: int,
 ) -> Bank:

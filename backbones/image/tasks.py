@@ -26,7 +26,7 @@ def _edges(x: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.repeat(1.2 * np.hypot(sobel(luma, 0), sobel(luma, 1))[..., None], 3, axis=-1)
 
 
-_PHOTOMETRIC: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
+_PHOTOMETRIC: dict[str, Callable[[NDArray[np.float32]], NDArray[np.floating]]] = {
     "exact copy": lambda x: x,
     "grayscale photo": _gray,
     "negative": lambda x: 255 - x,

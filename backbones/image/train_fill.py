@@ -198,7 +198,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder of the transformer")
     parser.add_argument("--scenes", type=int, default=900)
     parser.add_argument("--pairs", type=int, default=4800)
-    parser.add_argument("--steps", type=int, default=2600)
+    parser.add_argument("--steps", type=int, default=2200)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--threads", type=int, default=1)

@@ -13,9 +13,9 @@ import shutil
 from hashlib import sha256
 from pathlib import Path
 
-import torch
-
 import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
+
+import torch
 from diffusers import (
     AutoencoderKLWan,
     FlowMatchEulerDiscreteScheduler,

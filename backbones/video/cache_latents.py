@@ -12,16 +12,17 @@ import logging
 import os
 from pathlib import Path
 
+import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
+
 import numpy as np
 import torch
+from diffusers import AutoencoderKLWan
 from einops import reduce
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
 from backbones.video.clips import TRAINING_STREAM, draw_sample, to_tensor
-from diffusers import AutoencoderKLWan
 
 log = logging.getLogger("cache_latents")
 

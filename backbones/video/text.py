@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
+
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor
-
-import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
 from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
 TEXT_DIM = 128

@@ -4,17 +4,18 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
+
+import torch
+from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
+
 from backbones.video.cache_latents import latent_statistics
 from backbones.video.clips import to_frames
 from backbones.video.sheet import write_sheet
 from backbones.video.text import encode_text
 from backbones.video.transformer_model import predict_velocity
-from diffusers import AutoencoderKLWan, WanTransformer3DModel
-from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
 
 _PROMPTS = (
     "a red plain mug sliding left on beige wood",

@@ -16,16 +16,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
+
 import numpy as np
 import torch
+from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from torch import Tensor
+from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
 
-import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
 from backbones.video.cache_latents import encode_shard, load_latents
 from backbones.video.checkpoint import load_checkpoint, save_checkpoint
 from backbones.video.clips import VALIDATION_STREAM
 from backbones.video.latent_batches import Batch, LatentSet, draw_batch, full_batch
-from backbones.video.muon import Muon
+from backbones.muon import Muon
 from backbones.video.progress import Progress
 from backbones.video.text import build_text_encoder, build_tokenizer, encode_text
 from backbones.video.text_to_video import sample_sheet
@@ -37,8 +40,6 @@ from backbones.video.transformer_model import (
     predict_velocity_beside_photo,
 )
 from backbones.worlds.tabletop_captions import vocabulary
-from diffusers import AutoencoderKLWan, WanTransformer3DModel
-from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
 
 log = logging.getLogger("train_t2v")
 

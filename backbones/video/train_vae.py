@@ -14,14 +14,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
+
 import numpy as np
 import torch
 import torch.nn.functional as F
+from diffusers import AutoencoderKLWan
 from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
 from backbones.video.checkpoint import load_checkpoint, save_checkpoint
 from backbones.video.clips import (
     VALIDATION_STREAM,
@@ -30,11 +32,10 @@ from backbones.video.clips import (
     to_frames,
     to_tensor,
 )
-from backbones.video.muon import Muon
+from backbones.muon import Muon
 from backbones.video.progress import Progress
 from backbones.video.sheet import write_sheet
 from backbones.video.vae_model import build_vae
-from diffusers import AutoencoderKLWan
 
 log = logging.getLogger("train_vae")
 

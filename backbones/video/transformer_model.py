@@ -6,15 +6,16 @@ and the video sees only those of its tokens that show the product: exactly what 
 gives at editing time, where the photo's keys stand one frame before the clip.
 """
 
+import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
+
 import torch
+from diffusers import WanTransformer3DModel
+from diffusers.models.transformers.transformer_wan import WanAttention
 from einops import rearrange
 from torch import Tensor
 
-import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
 from backbones.video.text import TEXT_DIM
 from backbones.video.vae_model import LATENT_CHANNELS
-from diffusers import WanTransformer3DModel
-from diffusers.models.transformers.transformer_wan import WanAttention
 
 _HIDDEN = -1e9
 

@@ -7,9 +7,9 @@ the present one are small), time convolutions start as copies, and residual bran
 
 import math
 
-import torch
-
 import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
+
+import torch
 from diffusers import AutoencoderKLWan
 from diffusers.models.autoencoders.autoencoder_kl_wan import WanAttentionBlock, WanResidualBlock
 

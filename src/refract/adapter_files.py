@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from refract.errors import InputError
-from refract.infrared_model import InfraredModel
+from refract.infrared_model import InfraredModel, Precision
 from refract.latent_packing import TOKEN_PX
 from refract.lora import (
     WEIGHTS_NAME,
@@ -55,6 +55,7 @@ class AdapterConfig(BaseModel):
     panel_px: int
     prompt: str | None  # None: every training triptych had a caption of its own
     guidance: float
+    precision: Precision
     model_identity: str
     training: str  # fingerprint of settings, data and code
     steps: int
@@ -67,7 +68,8 @@ class AdapterConfig(BaseModel):
 
 def build_model(transformer: FluxTransformer2DModel, config: AdapterConfig) -> InfraredModel:
     """Put a fresh LoRA and semantic adapter onto a base; draws from torch's global generator."""
-    add_lora(transformer, config.lora)
+    for parameter in add_lora(transformer, config.lora):
+        parameter.data = parameter.data.float()  # small updates vanish in half precision
     adapter = None
     if config.mode == "cross_attention":
         adapter = SemanticConditioningAdapter(
@@ -86,6 +88,7 @@ def build_model(transformer: FluxTransformer2DModel, config: AdapterConfig) -> I
         layout=config.layout,
         guidance=config.guidance,
         map_as_panel=config.mode == "panel",
+        precision=config.precision,
     )
 
 

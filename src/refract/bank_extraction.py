@@ -1,7 +1,7 @@
 """Record the reference bank: keys and values of a product image in every self-attention layer."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch

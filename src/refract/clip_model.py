@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import refract.torchvision_compat  # noqa: F401  (must precede open_clip)
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-import refract.torchvision_compat  # noqa: F401  (must precede open_clip)
 from refract.errors import InputError
 from refract.model_identity import local_model_folder
 

@@ -47,13 +47,19 @@ class EditEvaluation:
         points = {strength: strength_key(strength) for strength in self.strengths}
         return sorted(({0.0: PLAIN} | {s: v for s, v in points.items() if s > 0}).items())
 
+    def with_curve(self) -> "EditEvaluation":
+        """Only the cases that have every point: means over different cases make no curve."""
+        wanted = {variant for _, variant in self.curve()}
+        kept = {name: scores for name, scores in self.cases.items() if wanted <= scores.keys()}
+        return EditEvaluation(kept, self.strengths)
+
 
 def edit_metrics(result: EditEvaluation, interval: Interval) -> Tree:
     """The metrics tree: the edit, `plain.`, `source.`, the paired `gain.` and the `curve.`.
 
     `gain.` is edit minus plain over the cases; `product.count` and `background.count` say how
-    many cases had the masks and photo that group's means are over. The curve holds means alone; its intervals
-    are in the plot file.
+    many cases had the masks and photo that group's means are over. The curve holds means alone;
+    its intervals are in the plot file.
     """
     tree: Tree = {"count": len(result.cases)}
     for group, metric in REGION_METRICS.items():
@@ -65,9 +71,10 @@ def edit_metrics(result: EditEvaluation, interval: Interval) -> Tree:
     for metric in result.metrics(RESULT):
         gains = np.subtract(result.values(RESULT, metric), result.values(PLAIN, metric)).tolist()
         put_interval(tree, f"gain.{metric}", interval(gains))
-    for strength, variant in result.curve():
-        for metric in result.metrics(variant):
-            mean = interval(result.values(variant, metric))
+    curved = result.with_curve()
+    for strength, variant in curved.curve():
+        for metric in curved.metrics(variant):
+            mean = interval(curved.values(variant, metric))
             if mean is not None:
                 put(tree, f"curve.{strength_key(strength)}.{metric}", mean.mean)
     return tree
@@ -83,8 +90,9 @@ def edit_rows(result: EditEvaluation) -> Iterable[tuple[object, ...]]:
 
 def curve_rows(result: EditEvaluation, interval: Interval) -> Iterable[tuple[object, ...]]:
     """Long-format rows: metric, strength, mean, low, high, count."""
-    for metric in result.metrics(RESULT):
-        for strength, variant in result.curve():
-            mean = interval(result.values(variant, metric))
+    curved = result.with_curve()
+    for metric in curved.metrics(RESULT):
+        for strength, variant in curved.curve():
+            mean = interval(curved.values(variant, metric))
             if mean is not None:
                 yield metric, strength, mean.mean, mean.low, mean.high, mean.count

@@ -2,8 +2,8 @@
 
 import json
 import logging
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -103,17 +103,19 @@ class EditJob:
 
     def _compute_case(self, request: EditRequest, keys: EditKeys, bar: Any) -> None:
         edit = CaseEdit(self.model, request, self.contexts, self.store.folder / keys.source)
-        steps = [(keys.source, edit.write_source), (keys.plain, edit.write_plain)]
-        for strength, key in keys.variants.items():
-            steps.append((key, lambda folder, s=strength: edit.write_variant(folder, s)))
-        steps.append((keys.view, lambda folder: self._write_views(folder, request, keys)))
+        steps: list[tuple[str, Callable[[Path], None]]] = [
+            (keys.source, edit.write_source),
+            (keys.plain, edit.write_plain),
+            *((key, partial(edit.write_variant, s)) for s, key in keys.variants.items()),
+            (keys.view, partial(self._write_views, request, keys)),
+        ]
         for key, write in steps:
             if self.store.get(key) is None:
                 with self.store.create(key) as folder, torch.inference_mode():
                     write(folder)
                 bar.update()
 
-    def _write_views(self, folder: Path, request: EditRequest, keys: EditKeys) -> None:
+    def _write_views(self, request: EditRequest, keys: EditKeys, folder: Path) -> None:
         source = self.store.folder / keys.source / SOURCE_CLIP
         plain = self.store.folder / keys.plain / PLAIN_CLIP
         write_views(folder, source, plain, self._result(request, keys), request.photo)
@@ -202,7 +204,7 @@ class CaseEdit:
         latents = edit_plain(self.model.transformer, self.contexts, self.source, self.settings)
         self._write(latents, folder / PLAIN_CLIP)
 
-    def write_variant(self, folder: Path, strength: float) -> None:
+    def write_variant(self, strength: float, folder: Path) -> None:
         """The edit with the reference at one strength > 0."""
         params = self.request.params
         reference = ReferenceSettings(

@@ -9,9 +9,7 @@ from refract.image_reading import read_rgb
 from refract.video_io import Clip, read_clip, side_by_side, write_clip
 
 
-def write_views(
-    folder: Path, source: Path, plain: Path, result: Path, photo: Path | None
-) -> None:
+def write_views(folder: Path, source: Path, plain: Path, result: Path, photo: Path | None) -> None:
     """Write plain.mp4, reference.mp4 and side_by_side.mp4 from lossless clips of one shape."""
     clips = [read_clip(path) for path in (source, plain, result)]
     fps = clips[0].fps

@@ -1,11 +1,8 @@
 """The evaluate stage's work: both halves measured, written as metrics, tables and image sheets."""
 
-import hashlib
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
@@ -20,18 +17,16 @@ from refract.edit_evaluation import (
     edit_rows,
 )
 from refract.edit_scores import CaseScorer, ClipScores
-from refract.errors import InputError
 from refract.evaluation_sheets import draw_edit_sheet, draw_infrared_sheet, edit_row, spread
 from refract.infrared_evaluation import evaluate_infrared, infrared_metrics, infrared_rows
 from refract.judge import Judge
 from refract.metrics_file import Tree, write_metrics
 from refract.params.cases import Case
 from refract.plot_tables import write_table
-from refract.triptych_manifest import MANIFEST_NAME
+from refract.product_metrics import ERODE_PX
+from refract.run_facts import bank_facts, edit_facts, infrared_facts
 
 logger = logging.getLogger(__name__)
-
-INFO_NAME = "info.json"
 
 
 def evaluate(
@@ -40,6 +35,7 @@ def evaluate(
     *,
     triptychs: Path,
     infrared: Path,
+    banks: Path,
     edits: Path,
     metrics: Path,
     plots: Path,
@@ -53,7 +49,7 @@ def evaluate(
     """
     with replace_directory(plots) as folder:
         infrared_tree = measure_infrared(judge, triptychs, infrared, folder)
-        edit_tree = measure_edits(judge, cases, edits, folder)
+        edit_tree = measure_edits(judge, cases, banks, edits, folder)
     metrics.mkdir(parents=True, exist_ok=True)
     write_metrics(infrared_tree, metrics / "infrared.json")
     write_metrics(edit_tree, metrics / "edit.json")
@@ -61,7 +57,7 @@ def evaluate(
 
 def measure_infrared(judge: Judge, triptychs: Path, infrared: Path, plots: Path) -> Tree:
     """The infrared half; without a single true picture only its `about` and a count of 0."""
-    about = judge.about() | read_info(infrared) | {"split": manifest_digest(triptychs)}
+    about = judge.about() | infrared_facts(triptychs, infrared)
     result = evaluate_infrared(triptychs, infrared, judge.perceptual)
     tree = infrared_metrics(result, judge.interval)
     columns = ("item", "daytime", "variant", "metric", "value")
@@ -75,7 +71,9 @@ def measure_infrared(judge: Judge, triptychs: Path, infrared: Path, plots: Path)
     return tree | {"about": about}
 
 
-def measure_edits(judge: Judge, cases: Mapping[str, Case], edits: Path, plots: Path) -> Tree:
+def measure_edits(
+    judge: Judge, cases: Mapping[str, Case], banks: Path, edits: Path, plots: Path
+) -> Tree:
     """The editing half, one case in memory at a time."""
     scores: dict[str, dict[str, ClipScores]] = {}
     names, rows = list(cases), []
@@ -91,10 +89,11 @@ def measure_edits(judge: Judge, cases: Mapping[str, Case], edits: Path, plots: P
     if rows:
         draw_edit_sheet(rows, plots / "edit.png")
     about = judge.about() | {
-        "product_region": "target_mask (source_mask without one), 2 px inside its outline",
+        "product_region": f"target_mask, else source_mask; {ERODE_PX} px inside its outline",
         "background": f"further than {judge.params.dilate_px} px from every mask",
     }
-    return edit_metrics(result, judge.interval) | {"about": about | read_info(edits)}
+    about |= edit_facts(edits) | bank_facts(banks, names)
+    return edit_metrics(result, judge.interval) | {"about": about}
 
 
 def write_edit_tables(judge: Judge, result: EditEvaluation, plots: Path) -> None:
@@ -110,29 +109,3 @@ def _label(name: str, scores: Mapping[str, ClipScores]) -> str:
     if metric not in scores[RESULT]:
         return name
     return f"{name}  overlap {scores[PLAIN][metric]:.2f} -> {scores[RESULT][metric]:.2f}"
-
-
-def manifest_digest(triptychs: Path) -> str:
-    """First digits of the SHA-256 of the manifest: names the split the figures belong to."""
-    path = triptychs / MANIFEST_NAME
-    if not path.is_file():
-        raise InputError(f"{path}: missing; run the stage prepare_triptychs first")
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-
-
-def read_info(folder: Path) -> dict[str, Any]:
-    """`info.json` of a stage's output: how it was made.
-
-    Raises:
-        InputError: the file is missing or no JSON object.
-    """
-    path = folder / INFO_NAME
-    try:
-        info = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: missing; run the stage that writes {folder} first") from error
-    except ValueError as error:
-        raise InputError(f"{path}: not valid JSON ({error})") from error
-    if not isinstance(info, dict):
-        raise InputError(f"{path}: must hold an object, found {type(info).__name__}")
-    return info

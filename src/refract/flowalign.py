@@ -1,5 +1,6 @@
 """FlowAlign (arXiv 2505.23145): inversion-free editing of a latent by a velocity network."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
@@ -14,7 +15,7 @@ SourceVelocity = Callable[[int, Tensor, float], Tensor]
 
 def _checked_sigmas(sigmas: Sequence[float] | Tensor) -> list[float]:
     values = [float(sigma) for sigma in sigmas]
-    falls = all(high > low for high, low in zip(values, values[1:], strict=False))
+    falls = all(high > low for high, low in itertools.pairwise(values))
     if len(values) < 2 or not falls or values[-1] != 0 or not values[0] <= 1:
         raise ValueError(
             f"sigmas must be at least two strictly descending values in [0, 1] that end in 0, "

@@ -8,8 +8,10 @@ import logging
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+import diffusers.utils.logging
 import numpy as np
 import torch
+import transformers.utils.logging
 from diffusers import (
     AutoencoderKL,
     FlowMatchEulerDiscreteScheduler,
@@ -112,6 +114,8 @@ def encode_prompts(
 ) -> dict[str, TextEmbedding]:
     """Embed prompts with the pipeline's own encoders, then free the encoders."""
     folder = local_model_folder(model.path)
+    diffusers.utils.logging.disable_progress_bar()  # a stage shows its own progress alone
+    transformers.utils.logging.disable_progress_bar()
     try:
         pipeline = FluxFillPipeline.from_pretrained(
             str(folder or model.path),

@@ -4,6 +4,7 @@ import refract.torchvision_compat  # noqa: F401  (before diffusers)
 
 # isort: split
 import logging
+from typing import Literal
 
 import torch
 from diffusers import FluxTransformer2DModel
@@ -15,6 +16,8 @@ from refract.semantic_attention import KeyValue, SemanticConditioningAdapter
 from refract.semantic_conditioning import DiptychGrid, Layout, SemanticConditioning, Site
 
 logger = logging.getLogger(__name__)
+
+Precision = Literal["float32", "bfloat16"]
 
 
 class InfraredModel(nn.Module):
@@ -34,14 +37,18 @@ class InfraredModel(nn.Module):
         layout: Layout = "tile",
         guidance: float = 1.0,
         map_as_panel: bool = False,
+        precision: Precision = "float32",
     ) -> None:
-        """map_as_panel: put the map's tokens into the blank right panel of the conditioning."""
+        """map_as_panel: put the map's tokens into the blank right panel of the conditioning.
+        precision: what autocast computes in; part of the model, so that inference cannot differ.
+        """
         super().__init__()
         self.transformer = transformer
         self.adapter = adapter
         self.grid = grid
         self.guidance = guidance
         self.map_as_panel = map_as_panel
+        self.precision = precision
         self.conditioning = (
             None
             if adapter is None
@@ -55,7 +62,15 @@ class InfraredModel(nn.Module):
 
     def project(self, semantic: Tensor) -> list[KeyValue] | None:
         """K and V of map tokens [B, n, 64], constant over the sampling steps of one map."""
-        return None if self.conditioning is None else self.conditioning.project(semantic)
+        if self.conditioning is None:
+            return None
+        with self._autocast():
+            return self.conditioning.project(semantic)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"
+        )
 
     def forward(
         self,
@@ -70,29 +85,35 @@ class InfraredModel(nn.Module):
 
         semantic [B, n, 64]; text holds [B, T, D] tokens and [B, P] pooled vectors.
         """
-        enhanced, conditioned = x_t, x_cond
+        with self._autocast():
+            hidden = self._hidden(x_t, x_cond, semantic, projected)
+            if self.shapes_to_log > 0:
+                self._log_shapes(x_t=x_t, x_cond=x_cond, semantic=semantic, hidden=hidden, t=t)
+            dtype, device = self.transformer.dtype, hidden.device
+            guidance = torch.full((len(x_t),), self.guidance, device=device, dtype=dtype)
+            velocity: Tensor = self.transformer(
+                hidden_states=hidden.to(dtype),
+                timestep=t.to(dtype),
+                guidance=guidance if self.transformer.config.guidance_embeds else None,
+                encoder_hidden_states=text.tokens.to(dtype),
+                pooled_projections=text.pooled.to(dtype),
+                img_ids=self.grid.image_ids().to(device),
+                txt_ids=torch.zeros(text.tokens.shape[1], 3, device=device),
+                return_dict=False,
+            )[0]
+        return velocity.float()
+
+    def _hidden(
+        self, x_t: Tensor, x_cond: Tensor, semantic: Tensor, projected: list[KeyValue] | None
+    ) -> Tensor:
+        """What the transformer reads, [B, 2n, 384]."""
         if self.map_as_panel:
             channels = x_t.shape[-1]
             filled = replace_right(x_cond[..., :channels], semantic, self.grid.columns)
-            conditioned = torch.cat([filled, x_cond[..., channels:]], -1)
+            x_cond = torch.cat([filled, x_cond[..., channels:]], -1)
         if self.conditioning is not None:
-            enhanced, conditioned = self.conditioning(x_t, conditioned, semantic, projected)
-        hidden = torch.cat([enhanced, conditioned], -1)  # [B, 2n, 384]
-        if self.shapes_to_log > 0:
-            self._log_shapes(x_t=x_t, x_cond=x_cond, semantic=semantic, hidden=hidden, t=t)
-        config = self.transformer.config
-        device = hidden.device
-        guidance = torch.full((len(x_t),), self.guidance, device=device)
-        return self.transformer(
-            hidden_states=hidden,
-            timestep=t,
-            guidance=guidance if config.guidance_embeds else None,
-            encoder_hidden_states=text.tokens,
-            pooled_projections=text.pooled,
-            img_ids=self.grid.image_ids().to(device),
-            txt_ids=torch.zeros(text.tokens.shape[1], 3, device=device),
-            return_dict=False,
-        )[0]
+            x_t, x_cond = self.conditioning(x_t, x_cond, semantic, projected)
+        return torch.cat([x_t, x_cond], -1)
 
     def _log_shapes(self, **tensors: Tensor) -> None:
         self.shapes_to_log -= 1

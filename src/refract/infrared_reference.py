@@ -9,6 +9,7 @@ from einops import rearrange
 from PIL import Image
 
 from refract.adapter_files import read_config
+from refract.errors import InputError
 from refract.infrared_generator import InfraredGenerator, Scene
 from refract.model_identity import model_identity
 from refract.panel_pixels import square_panel
@@ -39,6 +40,12 @@ def write_infrared_reference(
     training, or the project's general one where each training picture had its own.
     """
     config = read_config(adapter)
+    identity = model_identity(model.path, model.revision)
+    if config.model_identity != identity:
+        raise InputError(
+            f"{adapter}: trained on infrared model {config.model_identity}, but "
+            f"infrared_model.path = {model.path} is {identity}: train the adapter again"
+        )
     frame = read_clip(video, 1).frames[0]
     panel = torch.tensor(square_panel(frame, config.panel_px))
     visible = rearrange(panel, "h w c -> c h w").float() / 127.5 - 1
@@ -52,7 +59,7 @@ def write_infrared_reference(
         [prompt],
         model,
         root=state,
-        model_identity=model_identity(model.path, model.revision),
+        model_identity=identity,
         device=device,
     )
     ((_, picture),) = generator.generate([scene], texts)

@@ -18,7 +18,7 @@ from refract.device import pick_device
 from refract.errors import InputError
 from refract.import_closure import closure
 from refract.infrared_generator import InfraredGenerator
-from refract.ir_scenes import SceneSource, held_out_scenes, read_scene, user_scenes
+from refract.ir_scenes import SceneSource, held_out_scenes, map_fingerprint, read_scene, user_scenes
 from refract.item_store import ItemStore, hash_file, materialise, state_root
 from refract.model_identity import model_identity
 from refract.params.infer_ir import InferIr
@@ -108,9 +108,10 @@ class InferenceJob:
     def _key(
         self, scene: SceneSource, store: ItemStore, code: Sequence[Path], semantic_used: bool
     ) -> str:
+        """Equal for variants that come to the same, say where a data set has no maps."""
         inputs = {"visible": hash_file(scene.visible), "prompt": scene.prompt}
-        if semantic_used and scene.semantic is not None:
-            inputs["semantic"] = hash_file(scene.semantic)
+        if semantic_used:
+            inputs["semantic"] = map_fingerprint(read_scene(scene, self.config.panel_px))
         inputs |= self.adapter_hashes
         return store.key(
             params={

@@ -96,6 +96,11 @@ def read_scene(source: SceneSource, panel_px: int) -> Scene:
     return Scene(source.id, visible, semantic, source.prompt)
 
 
+def map_fingerprint(scene: Scene) -> str:
+    """What the item store knows a map by: its pixels. All black maps are one, however come by."""
+    return hashlib.sha256(scene.semantic.numpy().tobytes()).hexdigest()
+
+
 def shuffled_partners(rows: Sequence[TriptychRow], seed: int) -> dict[str, TriptychRow]:
     """For each row (by id) another one whose map it gets in `shuffled_map`.
 

@@ -10,6 +10,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from refract.errors import InputError
 from refract.infrared_model import InfraredModel
@@ -62,7 +63,7 @@ class Training:
         if done:
             logger.info("resuming after step %d of %d", done, settings.steps)
         self.prepared, self.optimizer = self.accelerator.prepare(self.model, optimizer)
-        if not done and self.accelerator.is_main_process:
+        if not done:
             self.sample(0)
         self._loop(done, trainable)
         self.model.eval()
@@ -70,16 +71,8 @@ class Training:
 
     def _loop(self, done: int, trainable: Mapping[str, Tensor]) -> None:
         settings, timer = self.settings, StepTimer(done)
-        main = self.accelerator.is_main_process
-        bar = tqdm(
-            total=settings.steps,
-            initial=done,
-            desc="train",
-            unit="step",
-            disable=not main,
-            mininterval=1,
-        )
-        with bar:
+        bar = tqdm(total=settings.steps, initial=done, desc="train", unit="step", mininterval=1)
+        with logging_redirect_tqdm(), bar:
             for step in range(done, settings.steps):
                 self.recent.append(self._step(step, trainable))
                 bar.update()
@@ -88,10 +81,10 @@ class Training:
                 if self._due(step + 1, _LOG_EVERY) or self._due(step + 1, settings.validate_every):
                     self.rows.append(self._row(step))
                     log_step(self.rows[-1], settings.steps, timer)
-                if main and self._due(step + 1, settings.checkpoint_every):
+                if self._due(step + 1, settings.checkpoint_every):
                     log = {"rows": self.rows, "recent": self.recent}
                     self.checkpoints.save(step + 1, trainable, self.optimizer.optimizer, log)
-                if main and self._due(step + 1, settings.sample_every):
+                if self._due(step + 1, settings.sample_every):
                     self.sample(step + 1)
 
     def _step(self, step: int, trainable: Mapping[str, Tensor]) -> float:
@@ -117,11 +110,9 @@ class Training:
         return total
 
     def _positions(self, step: int, part: int) -> range:
-        """Places in the shuffled series that this process takes in this forward pass."""
-        batch, processes = self.settings.batch, self.accelerator.num_processes
-        before = (step * self.settings.accumulation + part) * processes
-        start = (before + self.accelerator.process_index) * batch
-        return range(start, start + batch)
+        """Places in the shuffled series that this forward pass takes."""
+        start = (step * self.settings.accumulation + part) * self.settings.batch
+        return range(start, start + self.settings.batch)
 
     def _loss(self, positions: range) -> Tensor:
         batch = self.train.drawn(self.seed, positions)

@@ -1,6 +1,7 @@
 """From triptychs to the adapter folder: cached results, one trainer at a time, then the loop."""
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,6 +42,8 @@ def train_adapter(
     The folder holds the LoRA, the semantic adapter, config.json and curve.csv. Two processes that
     want the same training: the second waits for the first and takes its result.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # others would wait for the lock for ever
+        raise InputError("$WORLD_SIZE > 1: train_ir_adapter trains in one process")
     rows = {split: read_manifest(triptychs, split) for split in ("train", "val")}
     identity = model_identity(section.path, section.revision)
     store = ItemStore(state_root(), "train_ir_adapter")
@@ -105,9 +108,6 @@ class _Job:
         if self.settings.gradient_checkpointing:
             base.enable_gradient_checkpointing()
         model = build_model(base, config)
-        for parameter in model.parameters():
-            if parameter.requires_grad:  # small updates vanish in half precision
-                parameter.data = parameter.data.float()
         self._announce(model)
         rows = Training(
             model=model,
@@ -168,6 +168,7 @@ class _Job:
             panel_px=self.panel_px,
             prompt=captions.pop() if len(captions) == 1 else None,
             guidance=settings.guidance,
+            precision=settings.precision,
             model_identity=self.identity,
             training=self.fingerprint,
             steps=settings.steps,

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import refract.torchvision_compat  # noqa: F401  (must precede lpips)
+
 import numpy as np
 import torch
 from einops import rearrange
 from numpy.typing import NDArray
 
-import refract.torchvision_compat  # noqa: F401  (must precede lpips)
 from refract.clip_model import ClipModel
 from refract.errors import InputError
 

@@ -89,9 +89,7 @@ def _find_mask(
     return mask, "auto: backdrop"
 
 
-def _read_mask(
-    path: Path, alpha: NDArray[np.uint8], mask_path: Path | None
-) -> NDArray[np.bool_]:
+def _read_mask(path: Path, alpha: NDArray[np.uint8], mask_path: Path | None) -> NDArray[np.bool_]:
     if mask_path is None:
         raise InputError(
             f"{path}: ref_bank.foreground = mask needs the case's target_image_mask "

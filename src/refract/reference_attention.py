@@ -177,7 +177,7 @@ def _projections(attn: Any, hidden_states: Tensor) -> tuple[Tensor, Tensor, Tens
         query, key, value = (to(hidden_states) for to in (attn.to_q, attn.to_k, attn.to_v))
     query, key = attn.norm_q(query), attn.norm_k(key)
     split = "b n (h d) -> b n h d"
-    return tuple(rearrange(x, split, h=attn.heads) for x in (query, key, value))  # type: ignore[return-value]
+    return tuple(rearrange(x, split, h=attn.heads) for x in (query, key, value))
 
 
 def _check_choices(strength: float, mode: str, branches: str, rope: str) -> None:

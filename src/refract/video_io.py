@@ -19,7 +19,9 @@ from refract.errors import InputError
 
 Frames = NDArray[np.uint8]  # [F, H, W, 3]
 
-_BITEXACT = ["-fflags", "+bitexact", "-flags:v", "+bitexact", "-threads", "1", "-map_metadata", "-1"]
+_BITEXACT = [
+    "-fflags", "+bitexact", "-flags:v", "+bitexact", "-threads", "1", "-map_metadata", "-1",
+]  # fmt: skip
 _SCALER = ["-sws_flags", "lanczos+accurate_rnd+full_chroma_int+bitexact"]
 _CODECS = {
     "lossless": ["-c:v", "ffv1", "-level", "3", "-pix_fmt", "gbrp"],

@@ -8,8 +8,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-
-# PyTorch's CPU conv3d leaves oneDNN for a kernel several times slower where a batch of one is small.
+# For a small batch of one, CPU conv3d leaves oneDNN for a kernel several times slower.
 _SMALL_ON_CPU = 20_480
 
 

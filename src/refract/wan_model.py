@@ -5,9 +5,10 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
+import refract.torchvision_compat  # noqa: F401  before diffusers and transformers
+
 import torch
 
-import refract.torchvision_compat  # noqa: F401  before diffusers and transformers
 from refract.errors import InputError
 from refract.model_identity import local_model_folder
 

@@ -30,6 +30,7 @@ class Outer(Section):
     heads: Annotated[int, one_of(1, 2, 4)]
     name: str | None
     flag: bool
+    names: str | Items[str]
     inner: Inner
 
 
@@ -39,7 +40,8 @@ class Part(Section):
 
 
 GOOD = {
-    "count": 3, "heads": 2, "name": None, "flag": True, "inner": {"rate": 1, "levels": [0, 0.5]},
+    "count": 3, "heads": 2, "name": None, "flag": True, "names": "a",
+    "inner": {"rate": 1, "levels": [0, 0.5]},
 }  # fmt: skip
 
 
@@ -69,6 +71,8 @@ def test_whole_numbers_pass_for_fractions_and_lists_become_tuples() -> None:
         ({"name": 1}, "name = 1: must be a string or null"),
         ({"flag": 1}, "flag = 1: must be true or false"),
         ({"flag": "yes"}, "flag = 'yes': must be true or false"),
+        ({"names": 3}, "names = 3: must be a string or a list of values, each a string"),
+        ({"names": [3]}, "names = [3]: must be a string or a list"),
         ({"inner": None}, "inner = None: must be a mapping"),
         ({"coutn": 3}, "coutn = 3: unknown key; did you mean count?"),
         ({"zzz": 3}, "zzz = 3: unknown key; allowed are count, heads"),
@@ -97,6 +101,10 @@ def test_missing_key_and_count_of_errors() -> None:
     assert message({"heads": 3, "flag": 3}, drop="count").endswith("(and 2 more)")
 
 
+def test_branches_of_a_union_are_one_error() -> None:
+    assert "more" not in message({"names": [3]})
+
+
 def test_long_values_are_cut() -> None:
     assert len(message({"count": "x" * 10_000})) < 200
 
@@ -117,7 +125,7 @@ def test_banned_names_cannot_be_declared_or_given(name: str) -> None:
 
 def test_leaf_keys_follow_sections() -> None:
     assert leaf_keys(Outer) == [
-        "count", "heads", "name", "flag", "inner.rate", "inner.levels",
+        "count", "heads", "name", "flag", "names", "inner.rate", "inner.levels",
     ]  # fmt: skip
 
 

@@ -20,28 +20,34 @@ _KINDS = {
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """`flowalign.guidance = -1: must be a finite number >= 0`, and how many errors follow."""
-    details = error.errors(include_url=False)
-    # The most telling one first: a misspelt key is both unknown and missing.
-    first = min(details, key=lambda detail: detail["type"] != "extra_forbidden")
-    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-    return _line(first, model) + more
-
-
-def _line(detail: ErrorDetails, model: type[BaseModel]) -> str:
-    key = _dotted(detail["loc"])
     schema = model.model_json_schema()
+    lines: dict[str, str] = {}  # key -> line; a union reports each of its branches under one key
+    # The most telling one first: a misspelt key is both unknown and missing.
+    for detail in sorted(
+        error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden"
+    ):
+        key, line = _explain_one(detail, schema)
+        lines.setdefault(key, line)
+    first, *rest = lines.values()
+    return first + (f" (and {len(rest)} more)" if rest else "")
+
+
+def _explain_one(detail: ErrorDetails, schema: dict[str, Any]) -> tuple[str, str]:
+    """(dotted key, line) of one error."""
+    given = shorten(detail["input"])
     if detail["type"] == "extra_forbidden":
-        siblings = list(_find(schema, detail["loc"][:-1]).get("properties", {}))
-        return unknown_key(key, detail["input"], siblings)
-    if detail["type"] == "value_error":  # our own cross-field checks word their message in full
+        key = _dotted(detail["loc"])
+        section, _ = _find(schema, detail["loc"][:-1])
+        return key, unknown_key(key, detail["input"], list(section.get("properties", {})))
+    node, loc = _find(schema, detail["loc"])
+    key = _dotted(loc)
+    if detail["type"] == "value_error":  # our own checks word their message in full
         own = str(detail["ctx"]["error"])
-        if isinstance(detail["input"], dict | BaseModel):
-            return f"{key}: {own}" if key else own
-        return f"{key} = {shorten(detail['input'])}: {own}"
-    allowed = describe(schema, _find(schema, detail["loc"]))
+        whole_section = isinstance(detail["input"], dict | BaseModel)
+        return key, f"{key}: {own}" if whole_section else f"{key} = {given}: {own}"
     if detail["type"] == "missing":
-        return f"{key}: missing; must be {allowed}"
-    return f"{key} = {shorten(detail['input'])}: must be {allowed}"
+        return key, f"{key}: missing; must be {describe(schema, node)}"
+    return key, f"{key} = {given}: must be {describe(schema, node)}"
 
 
 def unknown_key(key: str, value: object, siblings: Sequence[str]) -> str:
@@ -63,22 +69,28 @@ def _resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
     return node
 
 
-def _find(schema: dict[str, Any], loc: tuple[int | str, ...]) -> dict[str, Any]:
-    """The schema node at a location; an empty one where it cannot be told."""
+def _find(
+    schema: dict[str, Any], loc: tuple[int | str, ...]
+) -> tuple[dict[str, Any], tuple[int | str, ...]]:
+    """(schema node, location) of the deepest part of `loc` that the schema knows.
+
+    Below a union pydantic adds the name of the branch that failed; that is no key of the file.
+    """
     node = _resolve(schema, schema)
-    for part in loc:
+    for depth, part in enumerate(loc):
         options = [node, *(_resolve(schema, option) for option in node.get("anyOf", []))]
-        for option in options:
-            extra = option.get("additionalProperties")
-            child = (
-                option.get("items")
-                if isinstance(part, int)
-                else option.get("properties", {}).get(part, extra if extra else None)
-            )
-            if isinstance(child, dict):
-                node = _resolve(schema, child)
-                break
-    return node
+        children = [_child(option, part) for option in options]
+        child = next((child for child in children if isinstance(child, dict)), None)
+        if child is None:
+            return node, loc[:depth]
+        node = _resolve(schema, child)
+    return node, loc
+
+
+def _child(node: dict[str, Any], part: int | str) -> Any:
+    if isinstance(part, int):
+        return node.get("items")
+    return node.get("properties", {}).get(part, node.get("additionalProperties"))
 
 
 def describe(schema: dict[str, Any], node: dict[str, Any]) -> str:

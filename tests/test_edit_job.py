@@ -1,0 +1,252 @@
+"""The editing stage on a tiny model: what is computed when, and what comes out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import refract.edit_job
+from refract.errors import InputError
+from refract.import_closure import relative_closure
+from refract.reference_bank import ReferenceBank
+from refract.video_io import Clip, read_clip, write_clip
+from tests.tiny_edit import FRAMES, HEIGHT, WIDTH, Workshop, moving_square, tiny_model
+
+ITEMS = 5  # a case has a source branch, a plain edit, two strengths and its views
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model(tmp_path_factory.mktemp("wan"))
+
+
+@pytest.fixture
+def shop(tmp_path: Path, model: Path) -> Workshop:
+    return Workshop(tmp_path, model)
+
+
+def frames(path: Path) -> np.ndarray:
+    return read_clip(path).frames
+
+
+def test_outputs_of_a_case(shop: Workshop) -> None:
+    cases = {"cup": shop.case("cup", 0)}
+    shop.extract(cases)
+    shop.edit(cases)
+    names = {path.relative_to(shop.edits).as_posix() for path in shop.edits.rglob("*.*")}
+    assert names == {
+        "info.json", "cup/source.mkv", "cup/plain.mkv", "cup/reference.mkv", "cup/plain.mp4",
+        "cup/reference.mp4", "cup/side_by_side.mp4", "cup/curve/0.5.mkv", "cup/curve/1.mkv",
+    }  # fmt: skip
+    folder = shop.edits / "cup"
+    assert np.array_equal(frames(folder / "source.mkv"), moving_square(FRAMES, 0))
+    assert frames(folder / "side_by_side.mp4").shape == (FRAMES, HEIGHT, 4 * WIDTH, 3)
+    plain, half, one = (
+        frames(folder / name) for name in ("plain.mkv", "curve/0.5.mkv", "reference.mkv")
+    )
+    assert np.array_equal(one, frames(folder / "curve/1.mkv"))
+    assert (plain != half).any() and (half != one).any()
+    info = json.loads((shop.edits / "info.json").read_text())
+    assert info["device"] == "cpu" and info["dtype"] == "float32"
+    assert info["cases"]["cup"]["result_strength"] == 1.0
+    assert info["cases"]["cup"]["settings"]["flowalign"]["guidance"] == 3.0
+
+
+def test_strength_zero_is_the_plain_edit_to_the_bit(shop: Workshop) -> None:
+    shop.set(ref_strength=0.0)
+    shop.set("flowalign", strength_curve=[0.0, 0.5])
+    cases = {"cup": shop.case("cup", 0)}
+    shop.extract(cases)
+    assert shop.edit(cases).store.computed == 4
+    plain = (shop.edits / "cup/plain.mkv").read_bytes()
+    assert (shop.edits / "cup/reference.mkv").read_bytes() == plain
+    assert (shop.edits / "cup/curve/0.mkv").read_bytes() == plain
+    assert (shop.edits / "cup/curve/0.5.mkv").read_bytes() != plain
+
+
+def test_equal_prompts_without_a_product_give_the_source_back(shop: Workshop) -> None:
+    """To the bit in latents: the edit is then the VAE's reconstruction."""
+    case = shop.case("cup", 0, target_prompt="a red mug on wood")
+    Path(case.video).with_name("product.png").unlink()
+    job = shop.edit({"cup": case})
+    from refract.wan_latents import decode_frames, encode_frames
+
+    vae = job.model.vae
+    expected = decode_frames(vae, encode_frames(vae, moving_square(FRAMES, 0)))
+    assert np.array_equal(frames(shop.edits / "cup/plain.mkv"), expected)
+
+
+def test_without_a_product_image_the_edit_is_plain(shop: Workshop) -> None:
+    case = shop.case("cup", 0)
+    Path(case.video).with_name("product.png").unlink()
+    assert shop.edit({"cup": case}).store.computed == 3
+    folder = shop.edits / "cup"
+    assert (folder / "reference.mkv").read_bytes() == (folder / "plain.mkv").read_bytes()
+    assert not (folder / "curve").exists()
+    facts = json.loads((shop.edits / "info.json").read_text())["cases"]["cup"]
+    assert facts["product_image"] is None and facts["reference"] is False
+
+
+def test_what_recomputes(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = {name: shop.case(name, seed) for seed, name in enumerate(("cup", "can"))}
+    shop.extract(cases)
+    assert shop.edit({"cup": cases["cup"]}).store.computed == ITEMS
+    assert shop.edit(cases).store.computed == ITEMS, "a new case computes that case alone"
+
+    def refuse(*_args: Any) -> None:
+        pytest.fail("the model must not be loaded")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(refract.edit_job, "WanModel", refuse)
+        assert shop.edit(cases).store.computed == 0
+    shop.set(ref_strength=0.5)
+    assert shop.edit(cases).store.computed == 2, "on the curve already: only views are new"
+    shop.set(ref_strength=0.6)
+    assert shop.edit(cases).store.computed == 4
+    shop.set(ref_strength=1.0, ref_layers="deep")
+    assert shop.edit(cases).store.computed == 6, "plain twin and source branch are kept"
+    shop.set(ref_layers="all")
+    shop.set("flowalign", guidance=4.0)
+    assert shop.edit(cases).store.computed == 8, "the source branch is kept"
+    shop.set("flowalign", guidance=3.0)
+    assert shop.edit(cases).store.computed == 0, "returning costs nothing"
+    shop.set(seed=1)
+    assert shop.edit({"can": cases["can"]}).store.computed == ITEMS
+    assert [path.name for path in shop.edits.iterdir() if path.is_dir()] == ["can"]
+
+
+def test_an_edit_does_not_depend_on_other_cases_or_on_history(shop: Workshop) -> None:
+    cases = {name: shop.case(name, seed) for seed, name in enumerate(("cup", "can"))}
+    shop.extract(cases)
+    shop.edit(cases)
+    first = contents(shop.edits / "can")
+    for slot in (shop.folder / "state" / "flowalign_edit").iterdir():
+        slot.rename(slot.with_name(f".gone-{slot.name[:8]}"))
+    shop.edit({"can": cases["can"]})
+    assert contents(shop.edits / "can") == first
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("branches", ["edited", "all"])
+def test_other_branches_run(shop: Workshop, branches: str) -> None:
+    cases = {"cup": shop.case("cup", 0)}
+    shop.extract(cases)
+    shop.edit(cases)
+    target = frames(shop.edits / "cup/reference.mkv")
+    shop.set(ref_branches=branches)
+    assert shop.edit(cases).store.computed == 3
+    assert (frames(shop.edits / "cup/reference.mkv") != target).any()
+
+
+def test_ref_steps_bound_the_reference(shop: Workshop) -> None:
+    cases = {"cup": shop.case("cup", 0)}
+    shop.extract(cases)
+    results = []
+    for span in ([0.0, 1.0], [0.0, 0.5], [0.99, 1.0]):
+        shop.set("flowalign", ref_steps=span)
+        shop.edit(cases)
+        results.append(frames(shop.edits / "cup/reference.mkv"))
+    plain = frames(shop.edits / "cup/plain.mkv")
+    assert (results[0] != results[1]).any() and (results[1] != plain).any()
+    assert np.array_equal(results[2], plain), "3 steps start at 0, 1/3 and 2/3 of the schedule"
+
+
+def test_a_killed_run_keeps_its_items(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = {"cup": shop.case("cup", 0)}
+    shop.extract(cases)
+
+    def stop(*_args: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(refract.edit_job.CaseEdit, "write_variant", stop)
+        with pytest.raises(KeyboardInterrupt):
+            shop.edit(cases)
+    assert not shop.edits.exists()
+    assert shop.edit(cases).store.computed == ITEMS - 2
+
+
+def test_source_keys_do_not_know_the_reference_code() -> None:
+    for module in ("refract.source_branch", "refract.plain_edit"):
+        files = " ".join(relative_closure(module))
+        assert "reference" not in files and "bank" not in files
+    for module in ("refract.bank_making", "refract.reference_edit"):
+        assert "flux" not in " ".join(relative_closure(module)), "no infrared code"
+
+
+def test_bad_inputs_name_the_case_and_leave_no_output(shop: Workshop) -> None:
+    good = shop.case("cup", 0)
+    shop.extract({"cup": good})
+    short = shop.folder / "short.mkv"
+    write_clip(short, Clip(moving_square(3, 0), 8.0), "lossless")
+    text = shop.folder / "text.mp4"
+    text.write_text("no video")
+    for case, flow, knobs, message in (
+        ({"video": str(shop.folder / "absent.mp4")}, {}, {}, "absent.mp4: cannot be read"),
+        ({"video": str(text)}, {}, {}, "case cup: video .*cannot be decoded"),
+        ({"video": str(short)}, {}, {}, r"case cup: video .*3 frames, but 5 are needed"),
+        ({"source_prompt": "a mug " * 9}, {}, {}, r"cases\.cup\.source_prompt: .*at most 8"),
+        ({"source_prompt": " "}, {}, {}, r"cases\.cup\.source_prompt: prompt is empty"),
+        ({}, {"frames": 9}, {}, "case cup: video .*5 frames, but 9 are needed"),
+        ({}, {}, {"ref_layers": "0-9"}, "case cup: .*this model has 4 layers"),
+        ({}, {}, {"ref_layers": [4]}, "case cup: .*this model has 4 layers"),
+    ):
+        before = json.loads(json.dumps(shop.params))
+        shop.set("flowalign", **flow)
+        shop.set(**knobs)
+        with pytest.raises(InputError, match=message):
+            shop.edit({"cup": good.model_copy(update=case)})
+        assert not shop.edits.exists()
+        shop.params = before
+
+
+def test_bad_banks(shop: Workshop) -> None:
+    cases = {"cup": shop.case("cup", 0)}
+    with pytest.raises(InputError, match=r"cup.safetensors"):
+        shop.edit(cases)
+    shop.extract(cases)
+    path = shop.banks / "cup.safetensors"
+    bank = ReferenceBank.load(path)
+    path.unlink()
+    path.write_bytes(b"\x00" * 200)
+    with pytest.raises(InputError, match=r"case cup: reference bank .*damaged"):
+        shop.edit(cases)
+    ReferenceBank(bank.layers, bank.positions, {"depth": 30}).save(path)
+    with pytest.raises(InputError, match=r"case cup: .*model of 30 layers"):
+        shop.edit(cases)
+
+
+def test_stand_alone_edit(shop: Workshop, model: Path) -> None:
+    import argparse
+
+    from ruamel.yaml import YAML
+
+    from refract.single_edit import edit_one
+
+    case = shop.case("cup", 0)
+    params = shop.folder / "params.yaml"
+    with params.open("w") as file:
+        YAML().dump(shop.params, file)
+    arguments = argparse.Namespace(
+        params=params, output=shop.folder / "one", video=Path(case.video),
+        target_image=Path(case.video).with_name("product.png"), ref_strength=0.8,
+        source_prompt="a red mug on wood", target_prompt="a mug on wood",
+    )  # fmt: skip
+    edit_one(arguments)
+    folder = shop.folder / "one" / "edit"
+    assert (frames(folder / "reference.mkv") != frames(folder / "plain.mkv")).any()
+    for option, value, message in (
+        ("video", shop.folder / "absent.mp4", "--video .*no such file"),
+        ("target_image", shop.folder / "absent.png", "--target-image .*no such file"),
+        ("ref_strength", float("nan"), "ref_strength"),
+        ("source_prompt", "", "source_prompt"),
+    ):
+        bad = argparse.Namespace(**{**vars(arguments), option: value})
+        with pytest.raises(InputError, match=message):
+            edit_one(bad)
