@@ -43,14 +43,15 @@ class Muon(torch.optim.Optimizer):
             raise ValueError("Muon takes no closure")
         for group in self.param_groups:
             for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, group)
+                gradient = parameter.grad
+                if gradient is not None:
+                    self._update(parameter, gradient, group)
 
-    def _update(self, parameter: Tensor, group: dict[str, float]) -> None:
+    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, float]) -> None:
         state = self.state[parameter]
         momentum = state.setdefault("momentum", torch.zeros_like(parameter))
-        momentum.lerp_(parameter.grad, 1 - group["momentum"])
-        nesterov = parameter.grad.lerp(momentum, group["momentum"]).flatten(1)
+        momentum.lerp_(gradient, 1 - group["momentum"])
+        nesterov = gradient.lerp(momentum, group["momentum"]).flatten(1)
         scale = _RMS_OF_ADAM * max(nesterov.shape) ** 0.5
         parameter.mul_(1 - group["lr"] * group["decay"])
         update = orthogonalise(nesterov).view_as(parameter)

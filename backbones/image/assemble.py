@@ -47,6 +47,14 @@ def build_pipeline(vae: AutoencoderKL, transformer: FluxTransformer2DModel) -> F
     return FluxFillPipeline(scheduler=scheduler, vae=vae, transformer=transformer, **text_modules())
 
 
+def forget_origin(folder: Path) -> None:
+    """Take the folders the parts were loaded from out of their configs."""
+    for path in folder.glob("*/config.json"):
+        config = json.loads(path.read_text())
+        config.pop("_name_or_path", None)
+        path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+
 def write_manifest(folder: Path) -> None:
     """manifest.json: the sha256 of every other file of `folder`, by relative path."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "manifest.json")
@@ -66,6 +74,7 @@ def assemble(vae: Path, transformer: Path, output: Path) -> None:
     partial = output.with_name(output.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     pipeline.save_pretrained(partial)
+    forget_origin(partial)
     write_manifest(partial)
     shutil.rmtree(output, ignore_errors=True)
     os.replace(partial, output)

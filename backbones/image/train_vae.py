@@ -108,7 +108,7 @@ def held_out_psnr(vae: AutoencoderKL, bank: Bank) -> dict[str, float]:
     """PSNR (dB) of the right panel of [visible | right], for each kind of right panel."""
     left = to_pixels(bank["visible"])
     night = torch.from_numpy(bank["night"]).bool()
-    figures = {}
+    figures: dict[str, float] = {}
     for kind in ("visible", "infrared", "semantic"):
         right = to_pixels(bank[kind])
         diptych = torch.cat([left, right], dim=-1)

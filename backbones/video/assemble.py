@@ -22,19 +22,30 @@ from diffusers import (
     WanPipeline,
     WanTransformer3DModel,
 )
-from transformers import AutoTokenizer, UMT5EncoderModel
+from transformers import UMT5EncoderModel
+
+from backbones.video.text import build_tokenizer
+from backbones.worlds.tabletop_captions import vocabulary
 
 _CHECK_PROMPT = "a red plain mug sliding left on beige wood"
 
 
 def build_pipeline(vae: Path, t2v: Path) -> WanPipeline:
     return WanPipeline(
-        tokenizer=AutoTokenizer.from_pretrained(t2v / "tokenizer"),
+        tokenizer=build_tokenizer(vocabulary()),
         text_encoder=UMT5EncoderModel.from_pretrained(t2v / "text_encoder", dtype=torch.float16),
         vae=AutoencoderKLWan.from_pretrained(vae, dtype=torch.float16),
         transformer=WanTransformer3DModel.from_pretrained(t2v / "transformer", dtype=torch.float16),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=1.0),
     )
+
+
+def forget_origin(folder: Path) -> None:
+    """Take the folders the parts were loaded from out of their configs."""
+    for path in folder.glob("*/config.json"):
+        config = json.loads(path.read_text())
+        config.pop("_name_or_path", None)
+        path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 def write_manifest(folder: Path) -> None:
@@ -74,6 +85,7 @@ def main() -> None:
     temporary = options.output.with_name(options.output.name + ".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     build_pipeline(options.vae, options.t2v).save_pretrained(temporary)
+    forget_origin(temporary)
     for path in temporary.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)  # safetensors files come out private
     check(temporary)

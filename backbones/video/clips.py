@@ -70,4 +70,5 @@ def to_bytes(video: NDArray[np.floating]) -> NDArray[np.uint8]:
 
 def to_frames(video: Tensor) -> NDArray[np.float32]:
     """(3, f, h, w) in -1..1 -> (f, h, w, 3) in 0..1."""
-    return rearrange(video.clamp(-1, 1).float(), "c f h w -> f h w c").numpy() / 2 + 0.5
+    unit = video.clamp(-1, 1).float() / 2 + 0.5
+    return np.asarray(rearrange(unit, "c f h w -> f h w c"), np.float32)

@@ -21,6 +21,7 @@ _UNNAMED = 0.7  # of captions beside a photo leave colour and pattern to it
 _MAX_PHOTO_SIGMA = 0.7  # the noise levels at which reference banks are made
 
 Kind = Literal["clip", "image", "photo"]
+Setting = Literal["caption", "photo", "wrong"]
 
 
 @dataclass(frozen=True)
@@ -108,9 +109,7 @@ def draw_batch(latents: LatentSet, rng: np.random.Generator) -> Batch:
     return Batch(kind, x_0, _noise(x_0.shape, rng), _draw_sigma(len(x_0), rng), captions, photo)
 
 
-def full_batch(
-    latents: LatentSet, kind: Literal["caption", "photo", "wrong"], samples: int = 8
-) -> Iterator[Batch]:
+def full_batch(latents: LatentSet, kind: Setting, samples: int = 8) -> Iterator[Batch]:
     """All clips once at evenly spread noise, in batches; the same noise at every call.
 
     caption: full captions, no photo. photo: the class alone, beside the product's photo.

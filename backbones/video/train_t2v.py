@@ -24,11 +24,11 @@ from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
 
+from backbones.muon import Muon
 from backbones.video.cache_latents import encode_shard, load_latents
 from backbones.video.checkpoint import load_checkpoint, save_checkpoint
 from backbones.video.clips import VALIDATION_STREAM
-from backbones.video.latent_batches import Batch, LatentSet, draw_batch, full_batch
-from backbones.muon import Muon
+from backbones.video.latent_batches import Batch, LatentSet, Setting, draw_batch, full_batch
 from backbones.video.progress import Progress
 from backbones.video.text import build_text_encoder, build_tokenizer, encode_text
 from backbones.video.text_to_video import sample_sheet
@@ -58,7 +58,7 @@ class Networks:
     tokenizer: PreTrainedTokenizerFast
     attention: ExplicitAttention
 
-    def parameters(self) -> list[torch.nn.Parameter]:
+    def parameters(self) -> list[Tensor]:
         return [*self.transformer.parameters(), *self.text_encoder.parameters()]
 
 
@@ -94,7 +94,8 @@ def squared_error(networks: Networks, batch: Batch) -> Tensor:
 def validate(networks: Networks, latents: LatentSet) -> dict[str, float]:
     """Errors on unseen clips: caption in full; class and photo; class and another's photo."""
     errors = {}
-    for name, kind in (("val", "caption"), ("val_photo", "photo"), ("val_wrong", "wrong")):
+    kinds: dict[str, Setting] = {"val": "caption", "val_photo": "photo", "val_wrong": "wrong"}
+    for name, kind in kinds.items():
         parts = [squared_error(networks, batch) for batch in full_batch(latents, kind)]
         errors[name] = torch.cat(parts).mean().item()
     return errors
@@ -158,7 +159,6 @@ def train(
 def save_networks(networks: Networks, output: Path) -> None:
     networks.transformer.save_pretrained(output / "transformer")
     networks.text_encoder.save_pretrained(output / "text_encoder")
-    networks.tokenizer.save_pretrained(output / "tokenizer")
 
 
 def parse_options() -> argparse.Namespace:

@@ -24,6 +24,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
+from backbones.muon import Muon
 from backbones.video.checkpoint import load_checkpoint, save_checkpoint
 from backbones.video.clips import (
     VALIDATION_STREAM,
@@ -32,7 +33,6 @@ from backbones.video.clips import (
     to_frames,
     to_tensor,
 )
-from backbones.muon import Muon
 from backbones.video.progress import Progress
 from backbones.video.sheet import write_sheet
 from backbones.video.vae_model import build_vae
