@@ -22,7 +22,7 @@ sync: install
 	python -m refract.dvc_sync
 
 test: lint
-	python -m pytest
+	python -m pytest -n 2 --dist loadfile
 
 lint: install
 	ruff check .
@@ -39,10 +39,10 @@ profile: install
 store-list: install
 	python -m refract.store_cli list
 
-install: $(BIN)/.installed
+install: .venv/.installed
 
 # torch goes first and alone: some indexes offer their CPU wheel to an exact request only.
-$(BIN)/.installed: pyproject.toml
+.venv/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	python -m pip install --quiet torch==$$(sed -n 's/.*"torch==\([^"]*\)".*/\1/p' pyproject.toml)
 	python -m pip install --quiet --editable '.[dev]'

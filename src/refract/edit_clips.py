@@ -1,6 +1,7 @@
 """What flowalign_edit wrote for a case, with the photo and masks it is judged by, as arrays."""
 
 import logging
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,18 @@ logger = logging.getLogger(__name__)
 
 def curve_strengths(edits: Path) -> list[float]:
     """The reference strengths rendered for the curve, read off the file names of all cases."""
-    stems = {path.stem for path in edits.glob("*/curve/*.mkv")}
+    return sorted({_strength(path) for path in edits.glob("*/curve/*.mkv")})
+
+
+def _strength(path: Path) -> float:
+    """The reference strength a clip of the curve is named by, such as 0.3.mkv."""
     try:
-        return sorted(float(stem) for stem in stems)
-    except ValueError as error:
-        raise InputError(
-            f"{edits}: curve/ holds a clip not named by a strength: {error}"
-        ) from error
+        strength = float(path.stem)
+    except ValueError:
+        strength = -1.0
+    if not 0 <= strength < inf:
+        raise InputError(f"{path}: not named by a reference strength, such as 0.3.mkv")
+    return strength
 
 
 def load_edit_case(name: str, case: Case, edits: Path, dilate_px: int) -> EditCase:
@@ -41,7 +47,7 @@ def load_edit_case(name: str, case: Case, edits: Path, dilate_px: int) -> EditCa
     folder = edits / name
     clips = {variant: _read(folder / f"{variant}.mkv") for variant in (SOURCE, PLAIN, RESULT)}
     for path in sorted((folder / "curve").glob("*.mkv")):
-        clips[strength_key(float(path.stem))] = _read(path)
+        clips[strength_key(_strength(path))] = _read(path)
     shape = clips[SOURCE].shape
     for variant, clip in clips.items():
         if clip.shape != shape:

@@ -75,6 +75,8 @@ def measure_edits(
     judge: Judge, cases: Mapping[str, Case], banks: Path, edits: Path, plots: Path
 ) -> Tree:
     """The editing half, one case in memory at a time."""
+    facts = edit_facts(edits) | bank_facts(banks, cases)
+    strengths = curve_strengths(edits)
     scores: dict[str, dict[str, ClipScores]] = {}
     names, rows = list(cases), []
     shown = {names[place] for place in spread(len(names), judge.params.sheet_items)}
@@ -84,7 +86,7 @@ def measure_edits(
         scores[name] = {variant: scorer.scores(variant) for variant in case.clips}
         if name in shown:
             rows.append(edit_row(case, _label(name, scores[name])))
-    result = EditEvaluation(scores, curve_strengths(edits))
+    result = EditEvaluation(scores, strengths)
     write_edit_tables(judge, result, plots)
     if rows:
         draw_edit_sheet(rows, plots / "edit.png")
@@ -92,8 +94,7 @@ def measure_edits(
         "product_region": f"target_mask, else source_mask; {ERODE_PX} px inside its outline",
         "background": f"further than {judge.params.dilate_px} px from every mask",
     }
-    about |= edit_facts(edits) | bank_facts(banks, names)
-    return edit_metrics(result, judge.interval) | {"about": about}
+    return edit_metrics(result, judge.interval) | {"about": about | facts}
 
 
 def write_edit_tables(judge: Judge, result: EditEvaluation, plots: Path) -> None:

@@ -10,15 +10,20 @@ from refract.atomic import write_atomic
 from refract.bootstrap import MeanInterval
 
 DIGITS = 5  # significant digits; beyond them a mean over some dozens of items says nothing
+DECIMALS = 6  # a difference below it is rounding, not a result
 
 Tree = dict[str, Any]
 
 
 def significant(value: float) -> float:
-    """Rounded to `DIGITS` significant digits; non-finite numbers have no place in JSON."""
+    """Rounded to `DIGITS` significant digits and `DECIMALS` places.
+
+    Raises:
+        ValueError: a number that is not finite, which JSON cannot hold.
+    """
     if not isfinite(value):
         raise ValueError(f"metric value {value} is not finite")
-    return float(f"{value:.{DIGITS}g}")
+    return round(float(f"{value:.{DIGITS}g}"), DECIMALS) + 0.0  # + 0.0: no negative zero
 
 
 def put(tree: Tree, key: str, value: object) -> None:

@@ -69,7 +69,7 @@ class Lpips:
         return rearrange(stacked, "n h w c -> n c h w").float() / 127.5 - 1.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class ClipFeatureDistance:
     """LPIPS's form without its calibration, over the intermediate maps of a CLIP's visual tower.
 
@@ -81,15 +81,23 @@ class ClipFeatureDistance:
     clip: ClipModel
     about: str
     key: str = "perceptual_micro"
+    _truth: tuple[bytes, list[torch.Tensor]] = (b"", [])
 
     def __call__(self, images: Images, truths: Images) -> list[float]:
         distances: list[float] = []
         for start in range(0, len(images), self.clip.batch):
             ours = self.clip.feature_maps(images[start : start + self.clip.batch])
-            theirs = self.clip.feature_maps(truths[start : start + self.clip.batch])
+            theirs = self._truth_maps(truths[start : start + self.clip.batch])
             levels = [_map_distance(a, b) for a, b in zip(ours, theirs, strict=True)]
             distances += torch.stack(levels).mean(0).tolist()
         return distances
+
+    def _truth_maps(self, truths: Images) -> list[torch.Tensor]:
+        """Maps of the truths; the last ones stay, for many variants are held against one truth."""
+        digest = hashlib.sha256(b"".join(truth.tobytes() for truth in truths)).digest()
+        if self._truth[0] != digest:
+            self._truth = digest, self.clip.feature_maps(truths)
+        return self._truth[1]
 
 
 def _map_distance(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:

@@ -20,6 +20,7 @@ from refract.atomic import write_atomic
 from refract.errors import InputError
 
 FORMAT = "refract reference bank 1"
+_HEADER = "reference_bank"
 _KEY, _VALUE, _POSITIONS = "key", "value", "positions"
 
 Layers = dict[int, dict[str, Tensor]]
@@ -55,7 +56,10 @@ class ReferenceBank:
         for layer, pair in sorted(self.layers.items()):
             for name in (_KEY, _VALUE):
                 tensors[f"blocks.{layer}.{name}"] = pair[name].contiguous()
-        metadata = {"format": FORMAT, "facts": json.dumps(dict(self.facts), sort_keys=True)}
+        # One metadata key only: safetensors does not keep the order of several, and equal banks
+        # shall be equal files.
+        header = {"format": FORMAT, "facts": dict(self.facts)}
+        metadata = {_HEADER: json.dumps(header, sort_keys=True)}
         write_atomic(Path(path), lambda temporary: save_file(tensors, temporary, metadata))
 
     @classmethod
@@ -68,12 +72,13 @@ class ReferenceBank:
             with safe_open(path, framework="pt", device=str(device)) as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if metadata.get("format") != FORMAT:
+            header = json.loads(metadata.get(_HEADER, "{}"))
+            if header.get("format") != FORMAT:
                 raise InputError(
-                    f"reference bank {path}: its format is {metadata.get('format')!r}, "
+                    f"reference bank {path}: its format is {header.get('format')!r}, "
                     f"not {FORMAT!r}; extract it again"
                 )
-            facts = json.loads(metadata["facts"])
+            facts = header["facts"]
             positions = tensors.pop(_POSITIONS)
             return cls(_nested(tensors), positions, facts)
         except InputError:
