@@ -1,11 +1,15 @@
 """Malformed settings and cases through the real stage commands: exit 2, one line, no output."""
 
+import io
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from refract.profiles import round_trip_yaml
 
 ARGUMENTS = {
     "prepare_triptychs": "--output",
@@ -17,39 +21,47 @@ ARGUMENTS = {
 }
 OUTPUTS = ("--output", "--metrics", "--plots")
 
-# (stage, text in params.yaml, what takes its place, what the error must say)
+# (stage, key, value it gets, what the error must say)
 PARAMS = [
-    ("prepare_triptychs", "panel_px: 128", "panel_px: 100", "prepare_triptychs.panel_px = 100: "),
-    ("prepare_triptychs", "train: 0.7", "train: 0.9", "train + val + test = 1.2: must be 1"),
-    ("prepare_triptychs", "layout: generic", "layout: msrs", "one of generic, roadscene"),
-    ("prepare_triptychs", "seed: 0", "seed: -1", "seed = -1: must be a whole number >= 0"),
-    ("prepare_triptychs", "seed: 0", "seed: 0\nsize: 3", "size: this name is banned"),
-    ("prepare_triptychs", "seed: 0", "seed: 0\nref_strenght: 3", "did you mean ref_strength?"),
-    ("prepare_triptychs", "seed: 0", "seed: 0\nseed: 1", "duplicate key"),
-    ("prepare_triptychs", "seed: 0", "seed: [0", "params.yaml:"),
-    ("train_ir_adapter", "rank: 16", "rank: 0", "ir_adapter.rank = 0: must be"),
-    ("train_ir_adapter", "rank: 16", "rank: 16.0", "ir_adapter.rank = 16.0: must be a whole"),
-    ("train_ir_adapter", " lr: 5.0e-3", " lr: .nan", "ir_adapter.lr = nan: must be a finite"),
-    ("train_ir_adapter", " lr: 5.0e-3", " lr: -.inf", "ir_adapter.lr = -inf: must be a finite"),
-    ("train_ir_adapter", "heads: 8", "heads: true", "ir_adapter.heads = True: must be"),
-    ("train_ir_adapter", "gate: zero_projection", "gate: zero", "semantic.gate = 'zero': must"),
-    ("train_ir_adapter", "grad_clip: 1.0 ", "clip: 1.0 ", "ir_adapter.clip = 1.0: unknown key"),
-    ("infer_ir", "steps: 20 ", "steps: 20s ", "infer_ir.steps = '20s': must be a whole number"),
-    ("infer_ir", "dtype: float32 ", "dtype: float8 ", "infrared_model.dtype = 'float8'"),
-    ("extract_ref_banks", "[0.3]", "[1.3]", "ref_timesteps[0] = 1.3: must be"),
-    ("extract_ref_banks", "[0.3]", "[]", "ref_timesteps = []: must be a list of 1 to 16"),
-    ("extract_ref_banks", "pool: 1", "pool: 3", "ref_bank.pool = 3: must be one of 1, 2, 4"),
-    ("flowalign_edit", "frames: 17", "frames: 18", "flowalign.frames = 18: must be 4k + 1"),
-    ("flowalign_edit", "ref_mode: joint", "ref_mode: paste", "ref_mode = 'paste': must be"),
-    ("flowalign_edit", "ref_layers: all", "ref_layers: 3", "ref_layers = 3: must be all, middle"),
-    ("flowalign_edit", "[0.0, 1.0]", "[1.0, 0.0]", "flowalign.ref_steps = [1.0, 0.0]: must be"),
-    ("flowalign_edit", "guidance: 5.0", "guidance: '5'", "flowalign.guidance = '5': must be"),
-    ("flowalign_edit", "  zeta: 0.01 ", "  # ", "flowalign.zeta: missing; must be"),
-    ("evaluate", "bootstrap: 1000", "bootstrap: null", "evaluate.bootstrap = None: must be"),
+    ("prepare_triptychs", "prepare_triptychs.panel_px", 100, "panel_px = 100: must be a whole"),
+    ("prepare_triptychs", "prepare_triptychs.split.train", 0.99, "train + val + test = "),
+    ("prepare_triptychs", "prepare_triptychs.layout", "msrs", "layout = 'msrs': must be one of"),
+    ("prepare_triptychs", "seed", -1, "seed = -1: must be a whole number >= 0"),
+    ("prepare_triptychs", "size", 3, "size: this name is banned"),
+    ("prepare_triptychs", "flowalign.nfiles", 3, "flowalign.nfiles: this name is banned"),
+    ("prepare_triptychs", "ref_strenght", 3, "ref_strenght = 3: unknown key; did you mean"),
+    ("train_ir_adapter", "ir_adapter.rank", 0, "ir_adapter.rank = 0: must be"),
+    ("train_ir_adapter", "ir_adapter.rank", 16.0, "ir_adapter.rank = 16.0: must be a whole"),
+    ("train_ir_adapter", "ir_adapter.lr", float("nan"), "ir_adapter.lr = nan: must be a finite"),
+    ("train_ir_adapter", "ir_adapter.lr", float("-inf"), "ir_adapter.lr = -inf: must be a finite"),
+    ("train_ir_adapter", "ir_adapter.heads", True, "ir_adapter.heads = True: must be"),
+    ("train_ir_adapter", "ir_adapter.semantic.gate", "zero", "semantic.gate = 'zero': must be"),
+    ("train_ir_adapter", "ir_adapter.clip", 1.0, "ir_adapter.clip = 1.0: unknown key"),
+    ("infer_ir", "infer_ir.steps", "20s", "infer_ir.steps = '20s': must be a whole number"),
+    ("infer_ir", "infrared_model.dtype", "float8", "infrared_model.dtype = 'float8': must be"),
+    ("extract_ref_banks", "ref_timesteps", [1.3], "ref_timesteps[0] = 1.3: must be"),
+    ("extract_ref_banks", "ref_timesteps", [], "ref_timesteps = []: must be a list of 1 to 16"),
+    ("extract_ref_banks", "ref_bank.pool", 3, "ref_bank.pool = 3: must be one of 1, 2, 4"),
+    ("flowalign_edit", "flowalign.frames", 18, "flowalign.frames = 18: must be 4k + 1"),
+    ("flowalign_edit", "ref_mode", "paste", "ref_mode = 'paste': must be"),
+    ("flowalign_edit", "ref_layers", 3, "ref_layers = 3: must be all, middle"),
+    ("flowalign_edit", "flowalign.ref_steps", [1.0, 0.0], "ref_steps = [1.0, 0.0]: must be"),
+    ("flowalign_edit", "flowalign.guidance", "5", "flowalign.guidance = '5': must be"),
+    ("flowalign_edit", "video_model", None, "video_model = None: must be a mapping"),
+    ("evaluate", "evaluate.bootstrap", None, "evaluate.bootstrap = None: must be"),
 ]  # fmt: skip
+
+# (stage, change to the text of params.yaml, what the error must say)
+TEXTS: list[tuple[str, Callable[[str], str], str]] = [
+    ("prepare_triptychs", lambda text: text + "seed: 1\n", "duplicate key"),
+    ("prepare_triptychs", lambda text: text + "open: [0\n", "params.yaml:"),
+    ("flowalign_edit", lambda text: text.replace("\n  zeta:", "\n  # zeta:"), "zeta: missing"),
+    ("evaluate", lambda text: "", "params.yaml: is empty"),
+]
 
 # (stage, cases.yaml, what the error must say)
 GOOD = "video: v.mp4, source_prompt: a cup, target_prompt: a red cup"
+GOOD_CASES = f"cases: {{a: {{{GOOD}}}}}\n"
 CASES = [
     ("extract_ref_banks", "", "cases.yaml: is empty"),
     ("extract_ref_banks", f"cases: {{Cup: {{{GOOD}}}}}", "case id 'Cup': must match"),
@@ -88,17 +100,29 @@ def refuse(root: Path, tmp_path: Path, stage: str, params: str, cases: str) -> s
     return done.stderr
 
 
-@pytest.mark.parametrize(("stage", "old", "new", "told"), PARAMS)
+@pytest.mark.parametrize(("stage", "key", "value", "told"), PARAMS)
 def test_malformed_params(
-    root: Path, tmp_path: Path, stage: str, old: str, new: str, told: str
+    root: Path, tmp_path: Path, stage: str, key: str, value: object, told: str
+) -> None:
+    yaml = round_trip_yaml()
+    document = yaml.load(root / "params.yaml")
+    *above, leaf = key.split(".")
+    section = document
+    for part in above:
+        section = section[part]
+    section[leaf] = value
+    text = io.StringIO()
+    yaml.dump(document, text)
+    assert told in refuse(root, tmp_path, stage, text.getvalue(), GOOD_CASES)
+
+
+@pytest.mark.parametrize(("stage", "change", "told"), TEXTS)
+def test_malformed_text(
+    root: Path, tmp_path: Path, stage: str, change: Callable[[str], str], told: str
 ) -> None:
     text = (root / "params.yaml").read_text()
-    assert old in text
-    section = f"\n{stage}:" if f"\n{stage}:\n" in text else "\n"
-    start = text.index(section) if old in text[text.index(section) :] else 0
-    changed = text[:start] + text[start:].replace(old, new, 1)
-    cases = (root / "data/cases.yaml").read_text()
-    assert told in refuse(root, tmp_path, stage, changed, cases)
+    assert change(text) != text
+    assert told in refuse(root, tmp_path, stage, change(text), GOOD_CASES)
 
 
 @pytest.mark.parametrize(("stage", "cases", "told"), CASES)

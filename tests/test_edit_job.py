@@ -1,6 +1,9 @@
 """The editing stage on a tiny model: what is computed when, and what comes out."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -250,3 +253,36 @@ def test_stand_alone_edit(shop: Workshop, model: Path) -> None:
         bad = argparse.Namespace(**{**vars(arguments), option: value})
         with pytest.raises(InputError, match=message):
             edit_one(bad)
+
+
+@pytest.mark.parametrize(
+    ("cases", "message"),
+    [
+        ("{Cup: {video: a.mp4, source_prompt: a, target_prompt: b}}", "case id 'Cup'"),
+        ("{cup: {video: a.mp4, source_prompt: '', target_prompt: b}}", "source_prompt = ''"),
+        ("{cup: {video: absent.mp4, source_prompt: a, target_prompt: b}}", "absent.mp4"),
+        ("{cup: {video: a.mp4, source_prompt: a, target_prompt: b, overrides: {ref_strength: "
+         ".nan}}}", "cases.cup.overrides: ref_strength = nan"),
+    ],
+)  # fmt: skip
+def test_stage_exits_with_one_line_and_code_two(
+    shop: Workshop, root: Path, cases: str, message: str
+) -> None:
+    from ruamel.yaml import YAML
+
+    with (shop.folder / "params.yaml").open("w") as file:
+        document = YAML(typ="safe").load((root / "params.yaml").read_text())
+        YAML().dump({**document, **shop.params}, file)
+    (shop.folder / "cases.yaml").write_text(f"cases: {cases}")
+    command = [
+        sys.executable, "-m", "stages.flowalign_edit", "--params", "params.yaml",
+        "--cases", "cases.yaml", "--banks", "banks", "--output", "out/edits",
+    ]  # fmt: skip
+    paths = os.pathsep.join([str(root / "src"), str(root)])
+    done = subprocess.run(
+        command, cwd=shop.folder, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": paths},
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr and "Traceback" not in done.stderr
+    assert not (shop.folder / "out" / "edits").exists()

@@ -46,13 +46,11 @@ def test_the_source_scores_as_itself(clip_model: ClipModel) -> None:
     assert scores["product.histogram_overlap"] < 0.05
 
 
-def test_a_right_edit_scores_better_than_the_source_on_every_product_measure(
-    clip_model: ClipModel,
-) -> None:
+def test_a_right_edit_scores_better_than_the_source(clip_model: ClipModel) -> None:
     scorer = _scorer(_case(), clip_model)
     right, source = scorer.scores("right"), scorer.scores("source")
-    for metric in ("product.histogram_overlap", "product.clip_i_crop"):
-        assert right[metric] > source[metric], metric
+    assert right["product.histogram_overlap"] > source["product.histogram_overlap"] + 0.5
+    assert right["product.clip_i_crop"] != source["product.clip_i_crop"]  # the CLIP is random here
     assert right["product.delta_e"] < source["product.delta_e"]
     assert right["background.psnr"] == 100.0
     assert right["background.perceptual_micro"] == 0.0  # nothing outside the product changed

@@ -223,7 +223,7 @@ BROKEN: dict[str, tuple[tuple[str, Callable[[Path], object]], str]] = {
     "edit of another length": (("edits/bare/plain.mkv", _shorten), "plain is .* but source is"),
     "curve clip misnamed": (
         ("edits/bare/curve/0.5.mkv", lambda path: path.rename(path.with_name("half.mkv"))),
-        "not named by a strength",
+        "not named by a reference strength",
     ),
     "too few masks": (_missing("data/with-masks/target_mask/00004.png"), "4 masks; 5 are needed"),
     "black masks": (("data/with-masks/target_mask", _blacken), "black everywhere"),

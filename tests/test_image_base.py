@@ -81,7 +81,7 @@ def test_prompts_are_told_apart(pipeline: FluxFillPipeline) -> None:
 
 def test_conditioning_equals_the_pipelines_own(pipeline: FluxFillPipeline) -> None:
     torch.manual_seed(1)
-    seen = {}
+    seen: dict[str, torch.Tensor] = {}
 
     def record(module: torch.nn.Module, args: tuple, kwargs: dict) -> None:
         seen.setdefault("hidden", kwargs["hidden_states"])

@@ -164,5 +164,5 @@ def test_experiment_on_strength_reruns_the_edit_half_only(repo: Path, reproduced
     assert after["infrared"] == before["infrared"]
     assert after["edit"]["plain"] == before["edit"]["plain"]
     assert after["edit"]["product"] != before["edit"]["product"]
-    changed = json.loads(dvc(repo, "metrics", "diff", "--json"))["diff"]
+    changed = json.loads(dvc(repo, "metrics", "diff", "--json"))
     assert set(changed) == {"metrics/edit.json"}

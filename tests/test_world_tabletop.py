@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -24,6 +23,7 @@ from backbones.worlds.tabletop import (
     render,
 )
 from backbones.worlds.tabletop_captions import describe, draw_caption, name_class, vocabulary
+from refract.params.cases import load_cases
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -157,11 +157,11 @@ def test_cases_cover_every_class_and_motion_and_far_colours() -> None:
 
 
 def test_the_cases_in_the_repository_are_those_the_world_makes() -> None:
-    listed = yaml.safe_load((DATA / "cases.yaml").read_text())["cases"]
+    listed = load_cases(DATA / "cases.yaml")
     for index, case in enumerate(CASES):
         entry, rendered = listed[case.name], render_case(index, seed=0)
-        assert entry["source_prompt"] == rendered.source_prompt
-        assert entry["target_prompt"] == rendered.target_prompt
+        assert entry.source_prompt == rendered.source_prompt
+        assert entry.target_prompt == rendered.target_prompt
         folder = DATA / "products" / case.name
         photo = np.asarray(Image.open(folder / "product.png"))
         assert np.abs(photo.astype(int) - rendered.photo).max() <= 1
