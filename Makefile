@@ -20,6 +20,7 @@ check: install
 # Write each stage's code files and settings into dvc.yaml.
 sync: install
 	python -m refract.dvc_sync
+	python -m refract.dvc_sync --file backbones/dvc.yaml
 
 test: lint
 	python -m pytest -n 2 --dist loadfile

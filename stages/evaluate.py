@@ -32,7 +32,9 @@ def main() -> None:
     from refract.evaluation import evaluate
     from refract.judge import load_judge
 
-    make_deterministic(params.seed)
+    # A metric's tensors are small: a second thread gains little, and where cores are shared
+    # waiting for it made this stage ten times slower.
+    make_deterministic(params.seed, threads=1)
     evaluate(
         load_judge(params.evaluate, params.seed),
         cases,

@@ -26,7 +26,12 @@ def test_the_six_stages_in_order(stages: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", STAGES)
 def test_code_dependencies_are_the_import_closure(stages: dict[str, Any], name: str) -> None:
     listed = [entry for entry in stages[name]["deps"] if dvc_sync.is_code(entry)]
-    assert listed == dvc_sync.wanted_code(name), "run `make sync`"
+    assert listed == dvc_sync.wanted_code(stages[name]["cmd"]), "run `make sync`"
+
+
+def test_recipes_depend_on_the_code_they_run(root: Path) -> None:
+    document = read_yaml(root / "backbones" / "dvc.yaml")
+    assert dvc_sync.synchronise(document) == [], "run `make sync`"
 
 
 @pytest.mark.parametrize("name", STAGES)

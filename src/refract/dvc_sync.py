@@ -1,11 +1,13 @@
 """Write each stage's code files and settings into dvc.yaml, so that nobody keeps them by hand.
 
-`python -m refract.dvc_sync` rewrites dvc.yaml, comments kept; `--check` only reports what is stale.
+`python -m refract.dvc_sync` rewrites dvc.yaml, comments kept; `--check` only reports what is stale;
+`--file backbones/dvc.yaml` takes the recipes of the micro models.
 """
 
 import argparse
 import importlib
 import io
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,14 @@ from refract.params.section import leaf_keys
 from refract.profiles import round_trip_yaml
 from refract.stage_runner import run_stage
 
+_MODULE = re.compile(r"python -m (\S+)")
+_CODE_FOLDERS = ("src/", "stages/", "backbones/")
 
-def wanted_code(stage: str) -> list[str]:
-    """Source files that stage `stage` is made of, relative to the repository root."""
-    return relative_closure(f"stages.{stage}")
+
+def wanted_code(commands: str | Iterable[str]) -> list[str]:
+    """Source files, relative to the repository root, of the modules that a stage's cmd runs."""
+    lines = [commands] if isinstance(commands, str) else commands
+    return relative_closure(*(name for line in lines for name in _MODULE.findall(line)))
 
 
 def wanted_params(stage: str) -> list[str]:
@@ -29,7 +35,7 @@ def wanted_params(stage: str) -> list[str]:
 
 
 def is_code(dependency: str) -> bool:
-    return dependency.endswith(".py") and dependency.startswith(("src/", "stages/"))
+    return dependency.endswith(".py") and dependency.startswith(_CODE_FOLDERS)
 
 
 def synchronise(document: Any) -> list[str]:
@@ -37,10 +43,11 @@ def synchronise(document: Any) -> list[str]:
     changed = []
     for name, stage in document["stages"].items():
         code = [entry for entry in stage["deps"] if is_code(entry)]
-        keys = [entry for entry in stage["params"] if isinstance(entry, str)]
-        if _replace(stage["deps"], code, wanted_code(name)) | _replace(
-            stage["params"], keys, wanted_params(name)
-        ):
+        stale = _replace(stage["deps"], code, wanted_code(stage["cmd"]))
+        if "params" in stage:
+            keys = [entry for entry in stage["params"] if isinstance(entry, str)]
+            stale |= _replace(stage["params"], keys, wanted_params(name))
+        if stale:
             changed.append(name)
     return changed
 

@@ -11,11 +11,15 @@ from functools import cache
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[2]
-_SOURCES = {"refract": _ROOT / "src", "stages": _ROOT}  # top-level package -> folder it lies in
+_SOURCES = {
+    "refract": _ROOT / "src",
+    "stages": _ROOT,
+    "backbones": _ROOT,
+}  # top-level package -> folder it lies in
 
 
 def closure(*modules: str) -> list[Path]:
-    """Absolute paths of the `refract` and `stages` files reached from `modules`, sorted.
+    """Absolute paths of this repository's source files reached from `modules`, sorted.
 
     Packages on the way count too, since Python runs their `__init__.py`.
     Raises ModuleNotFoundError where a named module has no file here.

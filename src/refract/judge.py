@@ -1,7 +1,6 @@
 """What the evaluation measures with: models, intervals and the choices that change a figure."""
 
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,10 +49,6 @@ def load_judge(params: Evaluate, seed: int) -> Judge:
         InputError: a model or weights file that is missing or does not fit.
     """
     device = torch.device(pick_device())
-    if device.type == "cpu" and not os.environ.get("REFRACT_THREADS"):
-        # A metric's tensors are small: a second thread gains little, and where cores are shared
-        # waiting for it made this stage ten times slower.
-        torch.set_num_threads(1)
     clip = load_clip(params.clip_model, params.clip_revision, device)
     identity = model_identity(params.clip_model, params.clip_revision)[:_DIGEST_CHARACTERS]
     name = f"{params.clip_model} ({identity})"

@@ -7,8 +7,8 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 
 from refract.flux_fill import ModelReference, TextEmbedding, encode_prompts
-from refract.import_closure import closure
 from refract.item_store import ItemStore
+from refract.text_key import text_key
 
 logger = logging.getLogger(__name__)
 
@@ -26,16 +26,7 @@ def embed_prompts(
     """Embeddings by prompt, on the CPU; the encoders load only where a prompt is new."""
     store = ItemStore(root, "ir_text")
     keys = {
-        prompt: store.key(
-            params={
-                "prompt": prompt,
-                "max_sequence_length": model.max_sequence_length,
-                "dtype": model.dtype,
-            },
-            inputs={},
-            code=closure("refract.text_cache"),
-            model=model_identity,
-        )
+        prompt: text_key(store, prompt, model, module="refract.text_cache", identity=model_identity)
         for prompt in sorted(set(prompts))
     }
     missing = [prompt for prompt, key in keys.items() if store.get(key) is None]

@@ -7,9 +7,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from refract.errors import InputError
-from refract.import_closure import closure
 from refract.item_store import ItemStore
 from refract.params.models import VideoModel
+from refract.text_key import text_key
 from refract.wan_model import WanModel
 from refract.wan_text import embed_prompt
 
@@ -32,16 +32,7 @@ def embed_prompts(
     for where, prompt in prompts.items():
         if prompt in embeddings:
             continue
-        key = store.key(
-            params={
-                "prompt": prompt,
-                "max_sequence_length": settings.max_sequence_length,
-                "dtype": settings.dtype,
-            },
-            inputs={},
-            code=closure("refract.wan_text"),
-            model=identity,
-        )
+        key = text_key(store, prompt, settings, module="refract.wan_text", identity=identity)
         slot = store.get(key)
         if slot is None:
             try:
