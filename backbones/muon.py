@@ -14,23 +14,24 @@ _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _RMS_OF_ADAM = 0.2
 
 
-def orthogonalise(matrix: Tensor, iterations: int = 4) -> Tensor:
-    """The nearest semi-orthogonal matrix, roughly: large singular values end in 0.6 to 1.3.
+def orthogonalise(matrices: Tensor, iterations: int = 4) -> Tensor:
+    """(n, rows, columns): the nearest semi-orthogonal matrices, roughly.
 
-    Four iterations, not the usual five: on a CPU they are a fifth of a training step.
+    Large singular values end in 0.6 to 1.3, which is all Muon needs: hence bfloat16, several times
+    faster where the processor has it, and four iterations instead of the usual five.
     """
     a, b, c = _COEFFICIENTS
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if tall else matrix
-    x = x / (x.norm() + 1e-7)
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices
+    x = (x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)).bfloat16()
     for _ in range(iterations):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.T if tall else x
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x.mT if tall else x).to(matrices.dtype)
 
 
 class Muon(torch.optim.Optimizer):
-    """Parameters need at least two dimensions."""
+    """Parameters need at least two dimensions. Those of one shape are stepped together."""
 
     def __init__(
         self, parameters: Iterable[Tensor], *, lr: float, momentum: float = 0.95, decay: float = 0.0
@@ -42,17 +43,20 @@ class Muon(torch.optim.Optimizer):
         if closure is not None:
             raise ValueError("Muon takes no closure")
         for group in self.param_groups:
+            alike: dict[torch.Size, list[Tensor]] = {}
             for parameter in group["params"]:
-                gradient = parameter.grad
-                if gradient is not None:
-                    self._update(parameter, gradient, group)
+                if parameter.grad is not None:
+                    alike.setdefault(parameter.flatten(1).shape, []).append(parameter)
+            for parameters in alike.values():
+                self._update(parameters, group)
 
-    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, float]) -> None:
-        state = self.state[parameter]
-        momentum = state.setdefault("momentum", torch.zeros_like(parameter))
-        momentum.lerp_(gradient, 1 - group["momentum"])
-        nesterov = gradient.lerp(momentum, group["momentum"]).flatten(1)
-        scale = _RMS_OF_ADAM * max(nesterov.shape) ** 0.5
-        parameter.mul_(1 - group["lr"] * group["decay"])
-        update = orthogonalise(nesterov).view_as(parameter)
-        parameter.add_(update, alpha=-group["lr"] * scale)
+    def _update(self, parameters: list[Tensor], group: dict[str, float]) -> None:
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        momenta = [self.state[p].setdefault("momentum", torch.zeros_like(p)) for p in parameters]
+        torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+        nesterov = torch._foreach_lerp(gradients, momenta, group["momentum"])
+        updates = orthogonalise(torch.stack([update.flatten(1) for update in nesterov]))
+        updates *= -group["lr"] * _RMS_OF_ADAM * max(updates.shape[1:]) ** 0.5
+        torch._foreach_mul_(parameters, 1 - group["lr"] * group["decay"])
+        shaped = [update.view_as(p) for update, p in zip(updates, parameters, strict=True)]
+        torch._foreach_add_(parameters, shaped)

@@ -3,6 +3,8 @@
 import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
 
 # isort: split
+import argparse
+import copy
 import json
 from pathlib import Path
 
@@ -11,12 +13,12 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, FluxFillPipeline, FluxTransformer2DModel
 
-from backbones.image import train_fill
+from backbones.image import fill_flow, train_fill
 from backbones.image.assemble import assemble, build_pipeline
 from backbones.image.bank import Bank
-from backbones.image.checkpoint import load_run, save_run
 from backbones.image.diptychs import (
     HIDDEN_HALF,
+    Encoded,
     Pair,
     draw_pairs,
     encode_masked,
@@ -25,12 +27,15 @@ from backbones.image.diptychs import (
     mask_table,
     panels,
 )
+from backbones.image.fill_figures import MEASURED, HeldOut, psnr_by_task
+from backbones.image.flux_attention import install_explicit_attention
 from backbones.image.prompts import INFRARED_PROMPT, task_prompt
 from backbones.image.tasks import PHOTOMETRIC, PHRASES, RELIT
-from backbones.muon import Muon, orthogonalise
+from backbones.muon import orthogonalise
 from backbones.worlds import street
 
 PANEL_PX = 32  # 2 x 4 tokens: the smallest diptych whose panels have more than one token
+SHAPES = ((128, 64), (128, 320), (16, 64))
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +72,12 @@ def test_every_prompt_is_inside_the_vocabulary(pipeline: FluxFillPipeline) -> No
             ids = tokenizer(prompt).input_ids
             assert tokenizer.unk_token_id not in ids
             assert ids[-1] == tokenizer.eos_token_id
-            assert len(ids) <= train_fill.TEXT_TOKENS
+            assert len(ids) <= fill_flow.TEXT_TOKENS
     assert pipeline.tokenizer("zebra").tokens()[1] == "<unk>"
 
 
 def test_prompts_are_told_apart(pipeline: FluxFillPipeline) -> None:
-    tokens, pooled = train_fill.encode_prompts(pipeline, [*PHRASES, "infrared thermal photo"])
+    tokens, pooled = fill_flow.encode_prompts(pipeline, [*PHRASES, "infrared thermal photo"])
     for codes in (tokens.flatten(1), pooled):
         assert 0.5 < codes.std() < 2
         distance = torch.cdist(codes, codes).fill_diagonal_(torch.inf)
@@ -156,40 +161,113 @@ def test_infrared_is_refused(bank: Bank) -> None:
 def test_orthogonalise_flattens_the_spectrum(shape: tuple[int, int]) -> None:
     torch.manual_seed(2)
     matrix = torch.randn(*shape) @ torch.diag(torch.linspace(1, 3, shape[1]))
-    before, after = torch.linalg.svdvals(matrix), torch.linalg.svdvals(orthogonalise(matrix))
+    before = torch.linalg.svdvals(matrix)
+    after = torch.linalg.svdvals(orthogonalise(matrix[None])[0])
     assert before.quantile(0.25) < 0.5 * before.max()
     assert after.max() < 1.35
     assert after.quantile(0.25) > 0.6
 
 
-def make_run() -> tuple[torch.nn.Module, dict, list[torch.optim.Optimizer]]:
-    torch.manual_seed(0)
-    net = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.Linear(5, 4))
-    matrices = [p for p in net.parameters() if p.ndim == 2]
-    vectors = [p for p in net.parameters() if p.ndim == 1]
-    average = {name: p.detach().clone() for name, p in net.named_parameters()}
-    return net, average, [Muon(matrices, lr=1e-2), torch.optim.AdamW(vectors, 1e-2)]
+def random_inputs(
+    seed: int,
+) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+    """x_0 [2, 128, 64], x_cond [2, 128, 320] and text."""
+    random = torch.Generator().manual_seed(seed)
+    x_0, x_cond, tokens = (torch.randn(2, n, c, generator=random) for n, c in SHAPES)
+    return x_0, x_cond, (tokens, torch.randn(2, 64, generator=random))
 
 
-def take_steps(net: torch.nn.Module, optimisers: list[torch.optim.Optimizer], count: int) -> None:
-    for _ in range(count):
-        net(torch.randn(3, 6)).square().mean().backward()
-        for optimiser in optimisers:
-            optimiser.step()
-            optimiser.zero_grad()
+def test_explicit_attention_equals_the_stock_processor(pipeline: FluxFillPipeline) -> None:
+    stock = copy.deepcopy(pipeline.transformer)
+    explicit = copy.deepcopy(stock)
+    install_explicit_attention(explicit)
+    x_0, x_cond, text = random_inputs(1)
+    t = torch.tensor([0.2, 0.9])
+    velocities = [fill_flow.velocity(net, x_0, t, x_cond, text) for net in (stock, explicit)]
+    torch.testing.assert_close(*velocities, rtol=1e-4, atol=1e-5)
+    for velocity in velocities:
+        velocity.square().mean().backward()
+    for (name, a), b in zip(stock.named_parameters(), explicit.parameters(), strict=True):
+        assert (a.grad is None) == (b.grad is None), name
+        if a.grad is not None and b.grad is not None:
+            torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-6)
 
 
-def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
-    net, average, optimisers = make_run()
-    take_steps(net, optimisers, 3)
-    save_run(tmp_path / "run.safetensors", 3, net, average, optimisers)
-    take_steps(net, optimisers, 4)
-    again, average, fresh = make_run()
-    torch.manual_seed(99)
-    assert load_run(tmp_path / "run.safetensors", again, average, fresh) == 3
-    take_steps(again, fresh, 4)
-    for a, b in zip(net.parameters(), again.parameters(), strict=True):
+def test_the_loss_counts_the_right_panel_and_repeats_by_seed(pipeline: FluxFillPipeline) -> None:
+    net = pipeline.transformer
+    x_0, x_cond, text = random_inputs(2)
+
+    def loss(target: torch.Tensor, seed: int) -> float:
+        random = torch.Generator().manual_seed(seed)
+        return fill_flow.flow_loss(net, target, x_cond, text, random).item()
+
+    assert loss(x_0, 0) == loss(x_0, 0) != loss(x_0, 1)
+    columns = torch.arange(x_0.shape[1]) % fill_flow.COLUMNS
+    half = columns < fill_flow.COLUMNS // 2
+    left, right = x_0.clone(), x_0.clone()
+    left[:, half] += 3
+    right[:, ~half] += 3
+    grown = [loss(target, 0) - loss(x_0, 0) for target in (left, right)]
+    assert grown[1] == pytest.approx(grown[0] / fill_flow.LEFT_WEIGHT, rel=0.5)
+
+
+def test_the_sampler_follows_a_known_flow(monkeypatch: pytest.MonkeyPatch) -> None:
+    goal = torch.ones(1, 4, 64)
+
+    def exact(net: object, x_t: torch.Tensor, t: torch.Tensor, *rest: object) -> torch.Tensor:
+        return (x_t - goal) / t[:, None, None]
+
+    monkeypatch.setattr(fill_flow, "velocity", exact)
+    made = fill_flow.sample_euler(
+        torch.nn.Identity(), torch.zeros(1, 4, 320), (goal, goal), 5, torch.Generator()
+    )
+    torch.testing.assert_close(made, goal)
+
+
+def run_options(work: Path, steps: int) -> argparse.Namespace:
+    return argparse.Namespace(
+        work=work, steps=steps, batch=2, lr=1e-2, seed=0, check_every=100, checkpoint_every=2
+    )
+
+
+def random_pairs() -> Encoded:
+    x_0, x_cond, _ = random_inputs(3)
+    rows = torch.zeros(2, dtype=torch.long)
+    return Encoded(x_0, x_cond[..., :64], rows, x_cond[:1, :, 64:], rows, torch.tensor([0, 1]))
+
+
+def train_steps(pipeline: FluxFillPipeline, work: Path, steps: int) -> FluxTransformer2DModel:
+    """A copy of the network after `steps` steps, going on from what is in `work`."""
+    net = copy.deepcopy(pipeline.transformer)
+    average = copy.deepcopy(net).requires_grad_(False)
+    fresh = build_pipeline(pipeline.vae, net)
+    list(train_fill.train(fresh, average, random_pairs(), run_options(work, steps)))
+    return average
+
+
+def test_a_resumed_training_repeats_an_uninterrupted_one(
+    pipeline: FluxFillPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_fill, "learning_rate", lambda step, steps: 1.0)
+    whole = train_steps(pipeline, tmp_path / "whole", 4)
+    first = train_steps(pipeline, tmp_path / "parts", 2)
+    parts = train_steps(pipeline, tmp_path / "parts", 4)
+    for a, b in zip(whole.parameters(), parts.parameters(), strict=True):
         assert torch.equal(a, b)
+    assert any(not torch.equal(a, c) for a, c in zip(whole.parameters(), first.parameters()))  # noqa: B905
+    assert (tmp_path / "parts" / "fill_curve.csv").read_text().startswith("step,loss")
+
+
+def test_figures_know_a_perfect_filling_from_a_wrong_one() -> None:
+    scenes = 2
+    random = np.random.default_rng(0)
+    panels_ = random.integers(0, 256, (len(MEASURED) * scenes, 8, 8, 3), np.uint8)
+    held_out = HeldOut(random_pairs(), panels_, panels_, scenes)
+    made = panels_.copy()
+    made[:scenes] = 255 - made[:scenes]  # the first task is wrong
+    wrong, *right = psnr_by_task(made, held_out).values()
+    assert len(right) == len(MEASURED) - 1
+    assert wrong < 12 < min(right)
 
 
 def test_assembled_folder_loads_as_a_pipeline(pipeline: FluxFillPipeline, tmp_path: Path) -> None:

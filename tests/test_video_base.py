@@ -7,10 +7,10 @@ import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
 import numpy as np
 import pytest
 import torch
+from backbones.video.checkpoint import load_checkpoint, save_checkpoint
 from diffusers import WanPipeline, WanTransformer3DModel
 
 from backbones.muon import Muon
-from backbones.video.checkpoint import load_checkpoint, save_checkpoint
 from backbones.video.clips import draw_sample, draw_subject, to_frames, to_tensor
 from backbones.video.text import build_text_encoder, build_tokenizer, encode_text
 from backbones.video.transformer_model import (

@@ -11,7 +11,8 @@ import torch
 from diffusers import AutoencoderKL, FluxTransformer2DModel
 from PIL import Image
 
-from backbones.image.assemble import build_pipeline, write_manifest
+from backbones.image.assemble import build_pipeline
+from backbones.publish import write_manifest
 from refract.triptych import join_triptych
 from refract.triptych_manifest import TriptychRow
 from refract.triptych_manifest import write_manifest as write_rows

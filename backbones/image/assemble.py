@@ -7,10 +7,6 @@ import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
 
 # isort: split
 import argparse
-import hashlib
-import json
-import os
-import shutil
 from pathlib import Path
 
 import torch
@@ -24,6 +20,7 @@ from diffusers import (
 from backbones.image.prompts import vocabulary
 from backbones.image.tasks import PHRASES
 from backbones.image.text import CLIP_TOKENS, SPECIAL, build_clip, build_t5, build_tokenizer
+from backbones.publish import publish
 
 T5_TOKENS = 512  # an upper bound only: the pipeline pads to its own max_sequence_length
 TEXT_SEED = 7
@@ -47,37 +44,13 @@ def build_pipeline(vae: AutoencoderKL, transformer: FluxTransformer2DModel) -> F
     return FluxFillPipeline(scheduler=scheduler, vae=vae, transformer=transformer, **text_modules())
 
 
-def forget_origin(folder: Path) -> None:
-    """Take the folders the parts were loaded from out of their configs."""
-    for path in folder.glob("*/config.json"):
-        config = json.loads(path.read_text())
-        config.pop("_name_or_path", None)
-        path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-
-
-def write_manifest(folder: Path) -> None:
-    """manifest.json: the sha256 of every other file of `folder`, by relative path."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "manifest.json")
-    digests = {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in files
-    }
-    (folder / "manifest.json").write_text(json.dumps({"sha256": digests}, indent=2) + "\n")
-
-
 def assemble(vae: Path, transformer: Path, output: Path) -> None:
     """Write the repository in fp16; `output` is replaced only when all files are there."""
     pipeline = build_pipeline(
         AutoencoderKL.from_pretrained(vae), FluxTransformer2DModel.from_pretrained(transformer)
     )
     pipeline.to(dtype=torch.float16)
-    partial = output.with_name(output.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    pipeline.save_pretrained(partial)
-    forget_origin(partial)
-    write_manifest(partial)
-    shutil.rmtree(output, ignore_errors=True)
-    os.replace(partial, output)
+    publish(output, pipeline.save_pretrained)
 
 
 def main() -> None:

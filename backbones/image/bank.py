@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from tqdm import tqdm
 
+from backbones.image.natural import natural_pictures
 from backbones.worlds import street
 from backbones.worlds.street_layout import Layout
 
@@ -40,6 +41,24 @@ def infrared_bank(folder: Path, first_seed: int, count: int) -> Bank:
     return _bank(folder / f"infrared_{first_seed}_{count}.safetensors", drawers, first_seed, count)
 
 
+def natural_bank(folder: Path, seed: int, count: int) -> Bank:
+    """Procedural pictures [N, P, P, 3] under the name natural."""
+    path = folder / f"natural_{seed}_{count}.safetensors"
+    if path.exists():
+        return load_file(path)
+    pictures = natural_pictures(seed, count, street.PANEL_PX)
+    bank = {"natural": np.stack([*tqdm(pictures, f"draw {path.stem}", count, mininterval=10)])}
+    _save(bank, path)
+    return bank
+
+
+def _save(bank: Bank, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save_file(bank, partial)
+    partial.replace(path)
+
+
 def _bank(
     path: Path,
     drawers: Mapping[str, Callable[[Layout], NDArray[np.uint8]]],
@@ -56,8 +75,5 @@ def _bank(
             images[name].append(draw(layout))
     bank = {name: np.stack(list_) for name, list_ in images.items()}
     bank["night"] = np.array([seed % 2 for seed in seeds], np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    save_file(bank, partial)
-    partial.replace(path)
+    _save(bank, path)
     return bank

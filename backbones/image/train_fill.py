@@ -3,6 +3,7 @@
 python -m backbones.image.train_fill --work WORK --vae WORK/vae --output WORK/fill
 
 The base never sees an infrared image nor the words for it: that is what the adapter is for.
+Writes the moving average of the weights, figures.json, curve.csv and samples.jpg to --output.
 A killed run continues from WORK/fill_run.safetensors.
 """
 
@@ -10,32 +11,38 @@ import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
 
 # isort: split
 import argparse
+import copy
+import json
+import logging
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, FluxFillPipeline, FluxTransformer2DModel
-from PIL import Image
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
+from backbones.checkpoint import load_checkpoint, save_checkpoint
 from backbones.image.assemble import build_pipeline
 from backbones.image.bank import HELD_OUT_SEED, TRAIN_SEED, Bank, base_bank
-from backbones.image.checkpoint import load_run, save_run
-from backbones.image.diptychs import (
-    HIDDEN_HALF,
-    Encoded,
-    Pair,
-    draw_pairs,
-    encode_pairs,
-    mask_table,
-    panels,
+from backbones.image.diptychs import Encoded, draw_pairs, encode_pairs, mask_table
+from backbones.image.fill_figures import (
+    HeldOut,
+    ceiling,
+    encode_held_out,
+    fill,
+    psnr_by_task,
+    write_sheet,
 )
-from backbones.image.progress import Progress
-from backbones.image.prompts import task_prompt
+from backbones.image.fill_flow import PANEL_PX, encode_prompts, flow_loss
+from backbones.image.flux_attention import install_explicit_attention
 from backbones.image.tasks import PHRASES
+from backbones.moving_average import follow
 from backbones.muon import Muon
+from backbones.progress import Progress
+
+log = logging.getLogger("train_fill")
 
 CONFIG = {
     "patch_size": 1,
@@ -50,21 +57,10 @@ CONFIG = {
     "guidance_embeds": True,
     "axes_dims_rope": (4, 14, 14),
 }
-PANEL_PX = 128
-GUIDANCE = 1.0  # constant: the micro base is not guidance-distilled
-LEFT_WEIGHT = 0.1  # the left panel is given; reproducing it is worth little
-TEXT_TOKENS = 16
 MASKS = 65
-SHOWN = (
-    "exact copy",
-    "grayscale photo",
-    "gray negative",
-    "edges drawing",
-    "class map",
-    "recolour alpha",
-    "shades three",
-    "day photo",
-)
+_HELD_OUT_SCENES = 48  # drawn
+_CHECKED_SCENES, _CHECK_STEPS = 8, 8  # while training
+_FINAL_SCENES, _FINAL_STEPS = 24, 20
 
 
 def refuse_infrared(bank: Bank, phrases: list[str]) -> None:
@@ -73,46 +69,13 @@ def refuse_infrared(bank: Bank, phrases: list[str]) -> None:
         raise ValueError("the image base must not be trained on infrared panels or prompts")
 
 
-@torch.no_grad()
-def encode_prompts(pipeline: FluxFillPipeline, phrases: list[str]) -> tuple[Tensor, Tensor]:
-    """(T5 tokens [prompts, TEXT_TOKENS, 64], pooled CLIP [prompts, 64])."""
-    prompts = [task_prompt(phrase) for phrase in phrases]
-    tokens, pooled, _ = pipeline.encode_prompt(prompts, max_sequence_length=TEXT_TOKENS)
-    return tokens, pooled
-
-
-def flow_loss(
-    pipeline: FluxFillPipeline, x_0: Tensor, x_cond: Tensor, tokens: Tensor, pooled: Tensor
-) -> Tensor:
-    """Flow-matching loss to x_1 - x_0 at t = sigmoid(normal), as FLUX was trained."""
-    batch = len(x_0)
-    t = torch.sigmoid(torch.randn(batch))
-    x_1 = torch.randn_like(x_0)
-    x_t = torch.lerp(x_0, x_1, t[:, None, None])
-    height, width = PANEL_PX // 16, PANEL_PX // 8  # tokens of the diptych
-    velocity = pipeline.transformer(
-        hidden_states=torch.cat([x_t, x_cond], dim=-1),
-        timestep=t,
-        guidance=torch.full((batch,), GUIDANCE),
-        encoder_hidden_states=tokens,
-        pooled_projections=pooled,
-        img_ids=pipeline._prepare_latent_image_ids(batch, height, width, "cpu", x_t.dtype),
-        txt_ids=torch.zeros(tokens.shape[1], 3),
-        return_dict=False,
-    )[0]
-    right = torch.arange(height * width) % width >= width // 2
-    weight = torch.where(right, 1.0, LEFT_WEIGHT)
-    error = (velocity - (x_1 - x_0)).square().mean(-1)  # [B, N]
-    return (error * weight).mean() / right.float().mean()
-
-
 def learning_rate(step: int, steps: int) -> float:
-    """Share of the peak: warm-up over 100 steps, constant to 40%, then a cosine to 3%."""
-    done = max(0.0, (step / steps - 0.4) / 0.6)
-    return min(1.0, (step + 1) / 100) * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * done)))
+    """Share of the peak: warm-up over 100 steps, constant to 30%, then a cosine to 1%."""
+    done = max(0.0, (step / steps - 0.3) / 0.7)
+    return min(1.0, (step + 1) / 100) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def make_optimisers(net: FluxTransformer2DModel, peak: float) -> list[torch.optim.Optimizer]:
+def make_optimisers(net: FluxTransformer2DModel, peak: float) -> dict[str, torch.optim.Optimizer]:
     """Muon for the matrices inside the blocks, AdamW at half its rate for the rest."""
     inside = {
         name
@@ -122,107 +85,147 @@ def make_optimisers(net: FluxTransformer2DModel, peak: float) -> list[torch.opti
     matrices = [p for name, p in net.named_parameters() if name in inside]
     rest = [p for name, p in net.named_parameters() if name not in inside]
     adamw = torch.optim.AdamW(rest, peak / 2, betas=(0.9, 0.98), weight_decay=0.01)
-    return [Muon(matrices, lr=peak, decay=0.01), adamw]
+    return {"muon": Muon(matrices, lr=peak, decay=0.01), "adamw": adamw}
 
 
 def train(
-    pipeline: FluxFillPipeline, data: Encoded, held_out: Bank, steps: int, batch: int, peak: float,
-    work: Path, output: Path, save_every: int = 250,
-) -> None:  # fmt: skip
-    """Train in place; the moving average is written to `output` every `save_every` steps."""
+    pipeline: FluxFillPipeline,
+    average: FluxTransformer2DModel,
+    data: Encoded,
+    options: argparse.Namespace,
+) -> Iterator[tuple[int, Progress]]:
+    """Train in place; yields (finished steps, progress) where `average` is to be checked."""
     net = pipeline.transformer
     tokens, pooled = encode_prompts(pipeline, PHRASES)
-    optimisers = make_optimisers(net, peak)
-    average = {name: p.detach().clone() for name, p in net.named_parameters()}
-    resume = work / "fill_run.safetensors"
-    first = load_run(resume, net, average, optimisers) if resume.exists() else 0
-    groups = [(group, group["lr"]) for o in optimisers for group in o.param_groups]
-    progress = Progress("fill", steps, first, 25, work / "fill_curve.csv")
-    for step in range(first, steps):
-        for group, highest in groups:
-            group["lr"] = highest * learning_rate(step, steps)
-        x_0, x_cond, prompt = data.batch(torch.randint(0, len(data.x_0), (batch,)))
-        loss = flow_loss(pipeline, x_0, x_cond, tokens[prompt], pooled[prompt])
+    optimisers = make_optimisers(net, options.lr)
+    modules = {"transformer": net, "average": average}
+    resume = options.work / "fill_run.safetensors"
+    first = load_checkpoint(resume, modules, optimisers)
+    peaks = [(group, group["lr"]) for o in optimisers.values() for group in o.param_groups]
+    progress = Progress(options.work / "fill_curve.csv", first, options.steps)
+    for step in range(first, options.steps):
+        random = torch.Generator().manual_seed(
+            int(np.random.default_rng([options.seed, step]).integers(2**62))
+        )
+        rows = torch.randint(0, len(data.x_0), (options.batch,), generator=random)
+        x_0, x_cond, prompt = data.batch(rows)
+        loss = flow_loss(net, x_0, x_cond, (tokens[prompt], pooled[prompt]), random)
+        net.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        for optimiser in optimisers:
+        for group, highest in peaks:
+            group["lr"] = highest * learning_rate(step, options.steps)
+        for optimiser in optimisers.values():
             optimiser.step()
-            optimiser.zero_grad()
-        decay = min(0.998, (1 + step) / (10 + step))
-        with torch.no_grad():
-            torch._foreach_lerp_([*average.values()], [*net.parameters()], 1 - decay)
-        progress.update(step + 1, loss.item())
-        if (step + 1) % save_every == 0 or step + 1 == steps:
-            save_run(resume, step + 1, net, average, optimisers)
-            snapshot = FluxTransformer2DModel(**CONFIG)
-            snapshot.load_state_dict(average)
-            snapshot.save_pretrained(output)
-            if (step + 1) % (4 * save_every) == 0 or step + 1 == steps:
-                show(pipeline, snapshot, held_out, output / "samples.png")
+        done = step + 1
+        follow(average.parameters(), net.parameters(), done)
+        progress.note(loss=loss.item())
+        if done % options.check_every == 0 and done < options.steps:
+            yield done, progress
+        if done % options.checkpoint_every == 0 or done == options.steps:
+            save_checkpoint(resume, done, modules, optimisers)
+        if done % 50 == 0 or done == options.steps:
+            progress.report(done)
 
 
-def show(
-    pipeline: FluxFillPipeline, snapshot: FluxTransformer2DModel, bank: Bank, path: Path
+@torch.no_grad()
+def validation_loss(
+    pipeline: FluxFillPipeline, net: FluxTransformer2DModel, data: Encoded, repeats: int
+) -> float:
+    """Flow loss on all of `data`, the noise always the same; beside the training loss it shows
+    over-fitting if `data` is a held-out copy of the training mix."""
+    tokens, pooled = encode_prompts(pipeline, PHRASES)
+    random = torch.Generator().manual_seed(0)
+    losses = []
+    for rows in torch.arange(len(data.x_0)).repeat(repeats).split(16):
+        x_0, x_cond, prompt = data.batch(rows)
+        losses.append(flow_loss(net, x_0, x_cond, (tokens[prompt], pooled[prompt]), random))
+    return float(torch.stack(losses).mean())
+
+
+def encoded_pairs(
+    pipeline: FluxFillPipeline, bank: Bank, count: int, seed: int, cache: Path
+) -> Encoded:
+    """`count` random pairs of `bank`, encoded once and kept in the file `cache`."""
+    refuse_infrared(bank, PHRASES)
+    if cache.exists():
+        return Encoded(**load_file(cache))
+    random = np.random.default_rng(seed)
+    pairs = draw_pairs(bank, count, MASKS, random)
+    masks = mask_table(PANEL_PX, MASKS, random)
+    data = encode_pairs(pipeline, bank, pairs, masks, PHRASES, rough=True)
+    partial = cache.with_suffix(".partial")
+    save_file(vars(data), partial)
+    partial.replace(cache)
+    return data
+
+
+def finish(
+    pipeline: FluxFillPipeline, average: FluxTransformer2DModel, held_out: HeldOut, output: Path
 ) -> None:
-    """Print the PSNR of some tasks on held-out scenes and write a sheet: photo, made, true."""
-    trained, pipeline.transformer = pipeline.transformer, snapshot.eval()
-    mask = mask_table(PANEL_PX, 1, np.random.default_rng(0))
-    rows, figures = [], {}
-    for phrase in SHOWN:
-        pairs = [Pair(i, phrase == "day photo", phrase, HIDDEN_HALF) for i in range(6)]
-        left, right = (np.stack(side) for side in zip(*(panels(bank, p) for p in pairs)))  # noqa: B905
-        diptych = torch.from_numpy(np.concatenate([left, right], axis=2)).permute(0, 3, 1, 2) / 255
-        made = pipeline(
-            prompt=[task_prompt(phrase)] * len(pairs), image=diptych,
-            mask_image=mask.expand(len(pairs), -1, -1, -1), height=PANEL_PX, width=2 * PANEL_PX,
-            num_inference_steps=20, guidance_scale=GUIDANCE, max_sequence_length=TEXT_TOKENS,
-            generator=torch.Generator().manual_seed(0), output_type="np",
-        ).images[:, :, PANEL_PX:]  # fmt: skip
-        error = np.square(made - right / 255).mean((1, 2, 3))
-        figures[phrase] = round(float(-10 * np.log10(error).mean()), 1)
-        sheet = np.stack([left, (made * 255).astype(np.uint8), right], axis=1)
-        rows.append(np.concatenate([*sheet.reshape(-1, *sheet.shape[2:])], axis=1))
-    pipeline.transformer = trained
-    Image.fromarray(np.concatenate(rows)).save(path)
-    print(f"held-out PSNR {figures}", flush=True)
+    """Write the weights, the figures beside the autoencoder's ceiling, and the sheet."""
+    average.save_pretrained(output)
+    made = fill(pipeline, average, held_out, _FINAL_STEPS)
+    figures = {
+        "scenes": held_out.scenes,
+        "psnr": psnr_by_task(made, held_out),
+        "ceiling": psnr_by_task(ceiling(pipeline, held_out), held_out),
+    }
+    (output / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
+    write_sheet(output / "samples.jpg", made, held_out)
+    log.info("%s", json.dumps(figures))
 
 
-def load_encoded(path: Path) -> Encoded | None:
-    return Encoded(**load_file(path)) if path.exists() else None
-
-
-def main() -> None:
+def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="caches, resume file, curves")
     parser.add_argument("--vae", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True, help="folder of the transformer")
-    parser.add_argument("--scenes", type=int, default=900)
-    parser.add_argument("--pairs", type=int, default=4800)
-    parser.add_argument("--steps", type=int, default=2200)
+    parser.add_argument("--scenes", type=int, default=2000)
+    parser.add_argument("--pairs", type=int, default=12000)
+    parser.add_argument("--steps", type=int, default=10000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--check-every", type=int, default=1500)
+    parser.add_argument("--checkpoint-every", type=int, default=500)
+    parser.add_argument(
+        "--no-compile", dest="compile", action="store_false", help="without a C++ compiler"
+    )
     parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    torch.manual_seed(0)
-    vae = AutoencoderKL.from_pretrained(arguments.vae).eval().requires_grad_(False)
+    return parser.parse_args()
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    options = parse_options()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    vae = AutoencoderKL.from_pretrained(options.vae).eval().requires_grad_(False)
     vae.to(memory_format=torch.channels_last)  # a quarter faster on CPU
-    pipeline = build_pipeline(vae, FluxTransformer2DModel(**CONFIG))
-    pipeline.set_progress_bar_config(disable=True)
-    bank = base_bank(arguments.work, TRAIN_SEED, arguments.scenes)
-    refuse_infrared(bank, PHRASES)
-    cache = arguments.work / f"encoded_{arguments.scenes}_{arguments.pairs}.safetensors"
-    data = load_encoded(cache)
-    if data is None:
-        random = np.random.default_rng(1)
-        pairs = draw_pairs(bank, arguments.pairs, MASKS, random)
-        data = encode_pairs(pipeline, bank, pairs, mask_table(PANEL_PX, MASKS, random), PHRASES)
-        save_file(vars(data), cache)
-    held_out = base_bank(arguments.work, HELD_OUT_SEED, 24)
-    train(
-        pipeline, data, held_out, arguments.steps, arguments.batch, arguments.lr,
-        arguments.work, arguments.output,
-    )  # fmt: skip
+    net = FluxTransformer2DModel(**CONFIG)
+    install_explicit_attention(net)
+    average = copy.deepcopy(net).requires_grad_(False).eval()
+    pipeline = build_pipeline(vae, net)
+    bank = base_bank(options.work, TRAIN_SEED, options.scenes)
+    cache = options.work / f"encoded_{options.scenes}_{options.pairs}.safetensors"
+    data = encoded_pairs(pipeline, bank, options.pairs, 1, cache)
+    unseen = base_bank(options.work, HELD_OUT_SEED, _HELD_OUT_SCENES)
+    unseen_pairs = encoded_pairs(pipeline, unseen, 128, 2, options.work / "unseen.safetensors")
+    checked = encode_held_out(pipeline, unseen, _CHECKED_SCENES)
+    log.info("ceiling %s", json.dumps(psnr_by_task(ceiling(pipeline, checked), checked)))
+    if options.compile:
+        for block in [*net.transformer_blocks, *net.single_transformer_blocks]:
+            block.compile(dynamic=False)
+    for done, progress in train(pipeline, average, data, options):
+        progress.note(unseen_loss=validation_loss(pipeline, average, unseen_pairs, 2))
+        with torch.autocast("cpu", torch.bfloat16):
+            made = fill(pipeline, average, checked, _CHECK_STEPS)
+        progress.note(**psnr_by_task(made, checked))
+        write_sheet(options.work / f"fill_{done:06d}.jpg", made, checked)
+        average.save_pretrained(options.output)
+    finish(pipeline, average, encode_held_out(pipeline, unseen, _FINAL_SCENES), options.output)
+    (options.output / "curve.csv").write_bytes((options.work / "fill_curve.csv").read_bytes())
 
 
 if __name__ == "__main__":

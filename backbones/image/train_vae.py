@@ -1,17 +1,24 @@
-"""Train the image autoencoder of the micro FLUX Fill base on the street world.
+"""Train the image autoencoder of the micro FLUX Fill base.
 
 python -m backbones.image.train_vae --work WORK --output WORK/vae
 
 It learns on pieces of diptychs, whole or with the right half blank, because that is what it will
 encode: its group normalisation sees the whole picture, so a blank half changes the code of the
-other half.
+other half. Half of what it sees is the street world, half are procedural pictures with the
+statistics of photographs, so that a user's own photo survives too.
+
+A killed run continues from WORK/vae_run.safetensors.
 """
 
 import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
 
 # isort: split
 import argparse
+import copy
+import json
+import logging
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,18 +27,28 @@ from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 from torch import Tensor
 
-from backbones.image.bank import HELD_OUT_SEED, TRAIN_SEED, Bank, base_bank, infrared_bank
-from backbones.image.checkpoint import load_run, save_run
+from backbones.checkpoint import load_checkpoint, save_checkpoint
+from backbones.image.bank import (
+    HELD_OUT_SEED,
+    TRAIN_SEED,
+    Bank,
+    base_bank,
+    infrared_bank,
+    natural_bank,
+)
 from backbones.image.pixels import to_pixels
-from backbones.image.progress import Progress
 from backbones.image.tasks import PALETTES, PHOTOMETRIC, photometric, repaint
+from backbones.moving_average import follow
 from backbones.muon import Muon
+from backbones.progress import Progress
+
+log = logging.getLogger("train_vae")
 
 CONFIG = {
     "in_channels": 3,
     "out_channels": 3,
     "latent_channels": 16,
-    "block_out_channels": (16, 32, 64, 96),
+    "block_out_channels": (16, 32, 96, 160),
     "layers_per_block": 1,
     "down_block_types": ["DownEncoderBlock2D"] * 4,
     "up_block_types": ["UpDecoderBlock2D"] * 4,
@@ -41,7 +58,7 @@ CONFIG = {
     "use_post_quant_conv": False,
     "sample_size": 128,
 }
-KL_WEIGHT = 2e-5
+KL_WEIGHT = 1e-5
 MASKED = 0.12  # share of examples with a blank right half
 Pixels = NDArray[np.uint8]
 
@@ -51,11 +68,16 @@ class Examples:
 
     def __init__(self, bank: Bank, seed: int) -> None:
         self.bank, self.seed = bank, seed
-        self.kinds = ["visible", "relit", "infrared", "semantic", "task"]
-        self.odds = {"left": [0.45, 0.2, 0.15, 0.15, 0.05], "right": [0.1, 0.1, 0.4, 0.2, 0.2]}
+        self.kinds = ["natural", "visible", "relit", "infrared", "semantic", "task"]
+        self.odds = {
+            "left": [0.45, 0.2, 0.05, 0.1, 0.15, 0.05],
+            "right": [0.25, 0.05, 0.05, 0.25, 0.2, 0.2],
+        }
 
     def panel(self, random: np.random.Generator, scene: int, place: str) -> Pixels:
         kind = random.choice(self.kinds, p=self.odds[place])
+        if kind == "natural":
+            return self.bank[kind][int(random.integers(len(self.bank[kind])))]
         if kind != "task":
             image = self.bank[kind][scene]
             return image if image.ndim == 3 else np.repeat(image[..., None], 3, -1)
@@ -120,6 +142,16 @@ def held_out_psnr(vae: AutoencoderKL, bank: Bank) -> dict[str, float]:
 
 
 @torch.no_grad()
+def photo_psnr(vae: AutoencoderKL, photos: Pixels) -> float:
+    """Mean PSNR (dB) of photos [N, P, P, 3] as left panels beside a blank one."""
+    left = to_pixels(photos)
+    diptych = torch.cat([left, torch.zeros_like(left)], dim=-1)
+    decoded = vae.decode(vae.encode(diptych).latent_dist.mode()).sample.clamp(-1, 1)
+    error = ((decoded - diptych) / 2)[..., : left.shape[-1]].square().flatten(1).mean(1)
+    return round(float((-10 * error.log10()).mean()), 2)
+
+
+@torch.no_grad()
 def latent_statistics(vae: AutoencoderKL, bank: Bank) -> tuple[float, float]:
     """(shift, scale) that give the latents of diptychs mean 0 and deviation 1."""
     left = to_pixels(bank["visible"])
@@ -137,58 +169,89 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
     return peak * min(1.0, (step + 1) / 100) * (0.98 * cosine + 0.02)
 
 
-def train(vae: AutoencoderKL, examples: Examples, steps: int, peak: float, work: Path) -> None:
-    """Train in place; the moving average of the weights replaces them at the end."""
+def train(
+    vae: AutoencoderKL,
+    examples: Examples,
+    steps: int,
+    peak: float,
+    work: Path,
+    check: Callable[[AutoencoderKL], dict[str, float]],
+) -> None:
+    """Train in place; the moving average of the weights replaces them at the end.
+
+    `check` measures that average every 1,000 steps, for the curve.
+    """
     convolutions = [p for p in vae.parameters() if p.ndim == 4]
     others = [p for p in vae.parameters() if p.ndim != 4]
-    optimisers = [Muon(convolutions, lr=peak), torch.optim.AdamW(others, peak, betas=(0.9, 0.99))]
-    average = {name: p.detach().clone() for name, p in vae.named_parameters()}
+    optimisers = {
+        "muon": Muon(convolutions, lr=peak),
+        "adamw": torch.optim.AdamW(others, peak, betas=(0.9, 0.99)),
+    }
+    modules = {"vae": vae, "average": copy.deepcopy(vae).requires_grad_(False)}
     resume = work / "vae_run.safetensors"
-    first = load_run(resume, vae, average, optimisers) if resume.exists() else 0
-    progress = Progress("vae", steps, first, 50, work / "vae_curve.csv")
+    first = load_checkpoint(resume, modules, optimisers)
+    progress = Progress(work / "vae_curve.csv", first, steps)
     for step in range(first, steps):
-        for group in (g for optimiser in optimisers for g in optimiser.param_groups):
+        for group in (g for optimiser in optimisers.values() for g in optimiser.param_groups):
             group["lr"] = learning_rate(step, steps, peak)
         # Small crops show more scenes a second; the last part fits whole panels.
         x = examples.batch(step, 4, 64) if step < 0.8 * steps else examples.batch(step, 1, 128)
-        posterior = vae.encode(x.contiguous(memory_format=torch.channels_last)).latent_dist
-        loss = reconstruction_loss(vae.decode(posterior.sample()).sample, x)
-        (loss + KL_WEIGHT * posterior.kl().mean() / posterior.mean[0].numel()).backward()
+        loss, kl = forward(vae, x, torch.Generator().manual_seed(step))
+        (loss + KL_WEIGHT * kl).backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        for optimiser in optimisers:
+        for optimiser in optimisers.values():
             optimiser.step()
             optimiser.zero_grad()
-        decay = min(0.998, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for name, p in vae.named_parameters():
-                average[name].lerp_(p, 1 - decay)
-        progress.update(step + 1, loss.item())
-        if (step + 1) % 250 == 0:
-            save_run(resume, step + 1, vae, average, optimisers)
-    vae.load_state_dict(vae.state_dict() | average)
+        follow(modules["average"].parameters(), vae.parameters(), step + 1)
+        progress.note(loss=loss.item())
+        if (step + 1) % 1000 == 0 or step + 1 == steps:
+            save_checkpoint(resume, step + 1, modules, optimisers)
+            progress.note(**check(modules["average"]))
+        if (step + 1) % 50 == 0 or step + 1 == steps:
+            progress.report(step + 1)
+    vae.load_state_dict(modules["average"].state_dict())
+
+
+def forward(vae: AutoencoderKL, x: Tensor, noise: torch.Generator) -> tuple[Tensor, Tensor]:
+    """(reconstruction loss, KL divergence a latent) of pixels x in [-1, 1]."""
+    with torch.autocast("cpu", torch.bfloat16):
+        posterior = vae.encode(x.contiguous(memory_format=torch.channels_last)).latent_dist
+        decoded = vae.decode(posterior.sample(generator=noise)).sample.float()
+    return reconstruction_loss(decoded, x), posterior.kl().mean() / posterior.mean[0].numel()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="caches, resume file, curves")
     parser.add_argument("--output", type=Path, required=True, help="folder of the trained VAE")
-    parser.add_argument("--scenes", type=int, default=600)
-    parser.add_argument("--steps", type=int, default=1700)
+    parser.add_argument("--scenes", type=int, default=2000)
+    parser.add_argument("--natural", type=int, default=2000, help="procedural pictures")
+    parser.add_argument("--steps", type=int, default=5400)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     bank = base_bank(arguments.work, TRAIN_SEED, arguments.scenes)
     bank |= infrared_bank(arguments.work, TRAIN_SEED, arguments.scenes)
-    held_out = base_bank(arguments.work, HELD_OUT_SEED, 24)
-    held_out |= infrared_bank(arguments.work, HELD_OUT_SEED, 24)
+    bank |= natural_bank(arguments.work, TRAIN_SEED, arguments.natural)
+    held_out = base_bank(arguments.work, HELD_OUT_SEED, 48)
+    held_out |= infrared_bank(arguments.work, HELD_OUT_SEED, 48)
+    held_out |= natural_bank(arguments.work, HELD_OUT_SEED, 24)
     vae = AutoencoderKL(**CONFIG).to(memory_format=torch.channels_last)
-    train(vae, Examples(bank, seed=0), arguments.steps, arguments.lr, arguments.work)
+
+    def check(average: AutoencoderKL) -> dict[str, float]:
+        natural = {"natural": photo_psnr(average, held_out["natural"])}
+        return held_out_psnr(average, held_out) | natural
+
+    train(vae, Examples(bank, seed=0), arguments.steps, arguments.lr, arguments.work, check)
     shift, scale = latent_statistics(vae, held_out)
     vae.register_to_config(shift_factor=shift, scaling_factor=scale)
     vae.save_pretrained(arguments.output)
-    print(f"shift {shift:.4f} scale {scale:.4f} PSNR {held_out_psnr(vae, held_out)}")
+    figures = json.dumps(check(vae), indent=2)
+    (arguments.output / "figures.json").write_text(figures + "\n")
+    log.info("shift %.4f scale %.4f PSNR %s", shift, scale, figures)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,6 @@ which a stage knows the model again.
 """
 
 import argparse
-import json
-import os
-import shutil
-from hashlib import sha256
 from pathlib import Path
 
 import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
@@ -24,6 +20,7 @@ from diffusers import (
 )
 from transformers import UMT5EncoderModel
 
+from backbones.publish import publish
 from backbones.video.text import build_tokenizer
 from backbones.worlds.tabletop_captions import vocabulary
 
@@ -38,22 +35,6 @@ def build_pipeline(vae: Path, t2v: Path) -> WanPipeline:
         transformer=WanTransformer3DModel.from_pretrained(t2v / "transformer", dtype=torch.float16),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=1.0),
     )
-
-
-def forget_origin(folder: Path) -> None:
-    """Take the folders the parts were loaded from out of their configs."""
-    for path in folder.glob("*/config.json"):
-        config = json.loads(path.read_text())
-        config.pop("_name_or_path", None)
-        path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-
-
-def write_manifest(folder: Path) -> None:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    hashes = {
-        path.relative_to(folder).as_posix(): sha256(path.read_bytes()).hexdigest() for path in files
-    }
-    (folder / "manifest.json").write_text(json.dumps({"files": hashes}, indent=2) + "\n")
 
 
 def check(folder: Path) -> None:
@@ -82,16 +63,12 @@ def main() -> None:
     parser.add_argument("--t2v", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
-    temporary = options.output.with_name(options.output.name + ".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    build_pipeline(options.vae, options.t2v).save_pretrained(temporary)
-    forget_origin(temporary)
-    for path in temporary.rglob("*"):
-        path.chmod(0o755 if path.is_dir() else 0o644)  # safetensors files come out private
-    check(temporary)
-    write_manifest(temporary)
-    shutil.rmtree(options.output, ignore_errors=True)
-    os.replace(temporary, options.output)
+
+    def write(folder: Path) -> None:
+        build_pipeline(options.vae, options.t2v).save_pretrained(folder)
+        check(folder)
+
+    publish(options.output, write)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ from backbones.worlds.tabletop import Product, Scene
 from backbones.worlds.tabletop_captions import describe, draw_caption, name_class
 
 # (chance, samples): sizes of about equal cost
-_CLIPS = (0.36, 9)
-_IMAGES = (0.14, 32)
-_PHOTO = (0.50, 8)
+_CLIPS = (0.55, 12)
+_IMAGES = (0.10, 48)
+_PHOTO = (0.35, 10)
 _NO_CAPTION = 0.10  # for classifier-free guidance
 _UNNAMED = 0.7  # of captions beside a photo leave colour and pattern to it
 _MAX_PHOTO_SIGMA = 0.7  # the noise levels at which reference banks are made

@@ -11,9 +11,10 @@ weights in diffusers folders, curve.csv and sheet.png; goes on from the checkpoi
 import argparse
 import copy
 import logging
+import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
@@ -24,12 +25,13 @@ from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
 
+from backbones.checkpoint import load_checkpoint, save_checkpoint
+from backbones.moving_average import follow
 from backbones.muon import Muon
+from backbones.progress import Progress
 from backbones.video.cache_latents import encode_shard, load_latents
-from backbones.video.checkpoint import load_checkpoint, save_checkpoint
 from backbones.video.clips import VALIDATION_STREAM
 from backbones.video.latent_batches import Batch, LatentSet, Setting, draw_batch, full_batch
-from backbones.video.progress import Progress
 from backbones.video.text import build_text_encoder, build_tokenizer, encode_text
 from backbones.video.text_to_video import sample_sheet
 from backbones.video.transformer_model import (
@@ -45,7 +47,8 @@ log = logging.getLogger("train_t2v")
 
 _WARM_UP = 60
 _FINAL_SHARE = 0.4  # of the steps, over which the rate falls
-_AVERAGE = 0.998
+_ADAM_SHARE = 0.5  # of Muon's rate: the text encoder collapses to one state for all words at 3e-3
+_TEXT_SIDE = re.compile(r"attn2|norm2|text_embedder")
 _VALIDATION_CLIPS = 16
 
 
@@ -92,13 +95,27 @@ def squared_error(networks: Networks, batch: Batch) -> Tensor:
 
 @torch.no_grad()
 def validate(networks: Networks, latents: LatentSet) -> dict[str, float]:
-    """Errors on unseen clips: caption in full; class and photo; class and another's photo."""
+    """Errors on unseen clips: caption in full; class and photo; class and another's photo; none.
+
+    Where the last is no larger than the first, the text is not read.
+    """
     errors = {}
     kinds: dict[str, Setting] = {"val": "caption", "val_photo": "photo", "val_wrong": "wrong"}
     for name, kind in kinds.items():
         parts = [squared_error(networks, batch) for batch in full_batch(latents, kind)]
         errors[name] = torch.cat(parts).mean().item()
+    silent = (replace(b, captions=[""] * len(b.captions)) for b in full_batch(latents, "caption"))
+    errors["val_silent"] = torch.cat([squared_error(networks, b) for b in silent]).mean().item()
     return errors
+
+
+def start_from(folder: Path, transformer: WanTransformer3DModel) -> None:
+    """Take over the weights of `folder`, all but those that read text, which stay as they are."""
+    trained = WanTransformer3DModel.from_pretrained(folder).state_dict()
+    kept = {key: value for key, value in trained.items() if not _TEXT_SIDE.search(key)}
+    missing, unexpected = transformer.load_state_dict(kept, strict=False)
+    if unexpected or not all(_TEXT_SIDE.search(key) for key in missing):
+        raise ValueError(f"{folder} holds another transformer: {missing} {unexpected}")
 
 
 def make_optimisers(networks: Networks, lr: float) -> dict[str, torch.optim.Optimizer]:
@@ -107,7 +124,7 @@ def make_optimisers(networks: Networks, lr: float) -> dict[str, torch.optim.Opti
     ]
     chosen = {id(p) for p in matrices}
     others = [p for p in networks.parameters() if id(p) not in chosen]
-    adam = torch.optim.AdamW(others, lr=lr, betas=(0.9, 0.98), weight_decay=0.0)
+    adam = torch.optim.AdamW(others, lr=lr * _ADAM_SHARE, betas=(0.9, 0.98), weight_decay=0.0)
     return {"muon": Muon(matrices, lr=lr, decay=0.01), "adam": adam}
 
 
@@ -131,23 +148,25 @@ def train(
     }
     path = options.state / "t2v.safetensors"
     start = load_checkpoint(path, modules, optimisers)
+    peaks = [(group, group["lr"]) for o in optimisers.values() for group in o.param_groups]
     log.info("%d clips; %d of %d steps done", len(latents), start, options.steps)
     progress = Progress(options.state / "t2v_curve.csv", start, options.steps)
     for step in range(start, options.steps):
         batch = draw_batch(latents, np.random.default_rng([options.seed, 11, step]))
-        loss = squared_error(networks, batch).mean()
+        if options.unprompted:
+            batch = replace(batch, captions=[""] * len(batch.captions))
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = squared_error(networks, batch).mean()
         networks.transformer.zero_grad()
         networks.text_encoder.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(networks.parameters(), 1.0)
+        for group, peak in peaks:
+            group["lr"] = rate(step, options.steps, peak)
         for optimiser in optimisers.values():
-            for group in optimiser.param_groups:
-                group["lr"] = rate(step, options.steps, options.lr)
             optimiser.step()
         done = step + 1
-        decay = min(_AVERAGE, done / (done + 9))
-        with torch.no_grad():
-            torch._foreach_lerp_(average.parameters(), networks.parameters(), 1 - decay)
+        follow(average.parameters(), networks.parameters(), done)
         progress.note(**{batch.kind: loss.item()})
         if done % options.checkpoint_every == 0 or done == options.steps:
             yield done, progress
@@ -167,15 +186,20 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--latents", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--state", type=Path, required=True, help="checkpoints; may be deleted")
-    parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--steps", type=int, default=5500)
+    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--unprompted", action="store_true", help="leave all captions out")
+    parser.add_argument("--start", type=Path, help="transformer to go on from; text is learnt anew")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--layers", type=int, default=8)
     parser.add_argument("--heads", type=int, default=6)
     parser.add_argument("--ffn-dim", type=int, default=768)
-    parser.add_argument("--checkpoint-every", type=int, default=250)
+    parser.add_argument("--checkpoint-every", type=int, default=1000)
     parser.add_argument(
-        "--compile", action="store_true", help="compile blocks (needs a C++ compiler)"
+        "--no-compile",
+        dest="compile",
+        action="store_false",
+        help="where there is no C++ compiler; a third slower",
     )
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()
@@ -189,6 +213,8 @@ def main() -> None:
     vae = AutoencoderKLWan.from_pretrained(options.vae, dtype=torch.float32).eval()
     vae.requires_grad_(False)
     networks = build_networks(options.layers, options.heads, options.ffn_dim)
+    if options.start:
+        start_from(options.start, networks.transformer)
     average = average_of(networks)
     log.info("%.2f M parameters", sum(p.numel() for p in networks.parameters()) / 1e6)
     unseen = encode_shard(vae, options.seed, 0, _VALIDATION_CLIPS, VALIDATION_STREAM)

@@ -1,0 +1,80 @@
+"""The pipeline's edits of many pairs: what they share is encoded once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from backbones.video.clip_codec import encode_clips
+from backbones.video.edit_pairs import Pair, stack_videos
+from backbones.video.text import encode_text
+from refract.bank_extraction import extract_bank
+from refract.flow_schedule import edit_sigmas
+from refract.flowalign import Prompt
+from refract.params.bank_stage import BankParams
+from refract.plain_edit import FlowSettings, edit_plain
+from refract.product_foreground import product_tokens, separate_product
+from refract.reference_bank import ReferenceBank
+from refract.source_branch import SourceBranch, compute_source_branch
+from refract.wan_latents import encode_frames
+from refract.wan_model import WanModel
+from refract.wan_velocity import WanVelocity
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Settings of FlowAlign, as in section flowalign of params.yaml."""
+
+    steps: int
+    strength: float
+    guidance: float
+    zeta: float
+    shift: float
+
+    def at(self, seed: int) -> FlowSettings:
+        sigmas = edit_sigmas(self.steps, self.strength, self.shift)
+        return FlowSettings(sigmas, self.guidance, self.zeta, seed)
+
+
+class Editor:
+    """The pairs of one experiment, encoded once, and the pipeline's edits of them."""
+
+    def __init__(self, model: WanModel, pairs: Sequence[Pair]) -> None:
+        self.model, self.pairs = model, pairs
+        self.latents = encode_clips(model.vae, stack_videos(pairs))
+        tokenizer, encoder = model.text
+        prompts = [(pair.source_prompt, pair.target_prompt) for pair in pairs]
+        with torch.no_grad():
+            self.contexts: list[dict[Prompt, Tensor]] = [
+                {
+                    "source": encode_text(encoder, tokenizer, [source]),
+                    "target": encode_text(encoder, tokenizer, [target]),
+                }
+                for source, target in prompts
+            ]
+
+    def source(self, index: int, settings: FlowSettings) -> SourceBranch:
+        velocity = WanVelocity(self.model.transformer, self.contexts[index])
+        x_src = self.latents[index : index + 1]
+        return compute_source_branch(
+            velocity.at_source, x_src, settings.sigmas, settings.seed, torch.float32
+        )
+
+    def plain(self, index: int, source: SourceBranch, settings: FlowSettings) -> Tensor:
+        return edit_plain(self.model.transformer, self.contexts[index], source, settings)
+
+    def bank(self, index: int, params: BankParams) -> ReferenceBank:
+        """As the pipeline makes it: product apart from its backdrop, target prompt."""
+        photo = self.pairs[index].photo
+        mask = separate_product(photo)
+        return extract_bank(
+            self.model.transformer,
+            encode_frames(self.model.vae, photo[None]),
+            self.contexts[index]["target"],
+            params.ref_timesteps,
+            product_tokens(np.ones(photo.shape[:2], bool) if mask is None else mask, 6, 6),
+            pool=params.ref_bank.pool,
+            generator=torch.Generator().manual_seed(params.seed),
+        )
