@@ -7,9 +7,9 @@ import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
 import numpy as np
 import pytest
 import torch
-from backbones.video.checkpoint import load_checkpoint, save_checkpoint
 from diffusers import WanPipeline, WanTransformer3DModel
 
+from backbones.checkpoint import load_checkpoint, save_checkpoint
 from backbones.muon import Muon
 from backbones.video.clips import draw_sample, draw_subject, to_frames, to_tensor
 from backbones.video.text import build_text_encoder, build_tokenizer, encode_text

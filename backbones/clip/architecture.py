@@ -5,7 +5,6 @@ transformer does not, and because its intermediate maps serve a perceptual dista
 tower keeps open_clip's standard tokenizer; its embedding table alone is 4.7 of the 7.6 MB.
 """
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ from typing import Any
 import open_clip
 import torch
 from safetensors.torch import save_file
+
+from backbones.publish import write_manifest
 
 IMAGE_PX = 64
 CONTEXT = 16  # tokens; the longest caption of the table-top world has 12
@@ -64,13 +65,3 @@ def save(network: open_clip.CLIP, used_tokens: torch.Tensor, folder: Path) -> No
     weights["token_embedding.weight"] = table
     save_file(weights, folder / "open_clip_model.safetensors", metadata={"format": "pt"})
     write_manifest(folder)
-
-
-def write_manifest(folder: Path) -> None:
-    """manifest.json: the sha256 of every other file of `folder`, by relative path."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "manifest.json")
-    digests = {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in files
-    }
-    (folder / "manifest.json").write_text(json.dumps({"sha256": digests}, indent=2) + "\n")

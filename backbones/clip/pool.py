@@ -1,6 +1,8 @@
-"""Pictures for the micro CLIP: each product as a photo and in two scenes, with their captions."""
+"""Pictures for the micro CLIP: each product as a photo and in a few scenes, with their captions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -14,57 +16,67 @@ from backbones.worlds.tabletop import render as render_clip
 from backbones.worlds.tabletop_captions import draw_caption
 
 POOL_PX = 80  # a little above the network's 64, so that crops and zooms stay sharp
+_ALIKE = 2  # products of a batch that share class, colour and pattern
 
 
 @dataclass(frozen=True)
 class Pool:
-    """`photos` `[N, P, P, 3]`, `frames` `[N, 2, P, P, 3]`, both 8-bit, and what they show."""
+    """`photos` `[N, P, P, 3]`, `frames` `[N, V, P, P, 3]`, both 8-bit, and what they show."""
 
     products: list[Product]
-    scenes: list[tuple[Scene, Scene]]
+    scenes: list[tuple[Scene, ...]]
     photos: NDArray[np.uint8]
     frames: NDArray[np.uint8]
+
+    @cached_property
+    def namesakes(self) -> list[list[int]]:
+        """Indices of the products that share class, colour and pattern."""
+        groups: dict[tuple[str, str, str], list[int]] = {}
+        for index, product in enumerate(self.products):
+            words = (product.category, product.colour, product.pattern)
+            groups.setdefault(words, []).append(index)
+        return list(groups.values())
 
 
 def to_bytes(image: NDArray[np.floating]) -> NDArray[np.uint8]:
     return np.round(image * 255).astype(np.uint8)
 
 
-def draw_pool(count: int, seed: int) -> Pool:
-    """`count` random products, each rendered once as a photo and in two scenes."""
+def draw_pool(count: int, seed: int, views: int = 2) -> Pool:
+    """`count` random products, each rendered once as a photo and in `views` scenes."""
     rng = np.random.default_rng(seed)
-    products, scenes, photos, frames = [], [], [], []
-    for _ in tqdm(range(count), desc="render", unit="product"):
+    products, scenes = [], []
+    photos = np.empty((count, POOL_PX, POOL_PX, 3), np.uint8)
+    frames = np.empty((count, views, POOL_PX, POOL_PX, 3), np.uint8)
+    for index in tqdm(range(count), desc="render", unit="product", mininterval=2):
         product = draw_product(rng)
-        pair = (draw_scene(rng), draw_scene(rng))
+        chosen = tuple(draw_scene(rng) for _ in range(views))
         products.append(product)
-        scenes.append(pair)
-        photos.append(to_bytes(packshot(rng, product, POOL_PX).video[0]))
-        views = [
-            render_clip(product, scene, [int(rng.integers(FRAMES))], POOL_PX).video[0]
-            for scene in pair
-        ]
-        frames.append(to_bytes(np.stack(views)))
-    return Pool(products, scenes, np.stack(photos), np.stack(frames))
+        scenes.append(chosen)
+        photos[index] = to_bytes(packshot(rng, product, POOL_PX).video[0])
+        for view, scene in enumerate(chosen):
+            frame = int(rng.integers(FRAMES))
+            frames[index, view] = to_bytes(render_clip(product, scene, [frame], POOL_PX).video[0])
+    return Pool(products, scenes, photos, frames)
 
 
-def distinct_batch(pool: Pool, batch: int, rng: np.random.Generator) -> list[int]:
-    """Indices of `batch` products no two of which share class, colour and pattern.
+def namesake_batch(pool: Pool, batch: int, rng: np.random.Generator) -> list[int]:
+    """Indices of `batch` products in pairs of one class, colour and pattern where there are two.
 
-    Contrastive learning takes every other pair of a batch for a mismatch; two red striped mugs
-    would make that false. There are 256 such combinations.
+    Only jittered colour, pattern frequency and angle tell such a pair apart, so contrasting the
+    pictures of a batch teaches to see those, too.
     """
-    chosen: dict[tuple[str, str, str], int] = {}
-    for index in rng.permutation(len(pool.products)).tolist():
-        product = pool.products[index]
-        chosen.setdefault((product.category, product.colour, product.pattern), index)
-        if len(chosen) == batch:
+    chosen: list[int] = []
+    for group in rng.permutation(len(pool.namesakes)).tolist():
+        members = pool.namesakes[group]
+        chosen += rng.permutation(members)[:_ALIKE].tolist()
+        if len(chosen) >= batch:
             break
-    return list(chosen.values())
+    return chosen[:batch]
 
 
 def captions(
-    pool: Pool, indices: list[int], views: list[int], rng: np.random.Generator
+    pool: Pool, indices: Sequence[int], views: Sequence[int], rng: np.random.Generator
 ) -> tuple[list[str], list[str]]:
     """Captions of the chosen frames and of the photos; one frame has no motion to name."""
     of_frames = [
@@ -78,8 +90,9 @@ def captions(
 def augment(images: NDArray[np.uint8], generator: torch.Generator) -> torch.Tensor:
     """8-bit `[N, P, P, 3]` -> network input `[N, 3, 64, 64]` in [-1, 1], each image on its own.
 
-    Zoom 0.8 to 1.7 (a product crop fills the frame), shift, mirror, brightness and colour gain
-    up to 6 %, and blur down to a quarter of the resolution, since edited frames are soft.
+    Zoom 0.8 to 1.7 (a product crop fills the frame), shift, mirror, 4 % of brightness, and in a
+    third of them blur down to a quarter of the resolution, since edited frames are soft. Channel
+    gains stay within 1.5 %: more would make an orange of a yellow, and one red of another.
     """
     x = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
     count = len(x)
@@ -94,9 +107,9 @@ def augment(images: NDArray[np.uint8], generator: torch.Generator) -> torch.Tens
     grid[:, :, 2] = uniform(-0.15, 0.15, 2)
     places = F.affine_grid(grid, [count, 3, IMAGE_PX, IMAGE_PX], align_corners=False)
     x = F.grid_sample(x, places, padding_mode="reflection", align_corners=False)
-    for index in torch.nonzero(uniform(0, 1) < 0.5).flatten().tolist():
+    for index in torch.nonzero(uniform(0, 1) < 0.35).flatten().tolist():
         px = int(torch.randint(IMAGE_PX // 4, IMAGE_PX, (1,), generator=generator))
         small = F.interpolate(x[index : index + 1], (px, px), mode="area")
         x[index : index + 1] = F.interpolate(small, (IMAGE_PX, IMAGE_PX), mode="bilinear")
-    gain = 1 + uniform(-0.06, 0.06, 3, 1, 1)
-    return ((x + 1) * gain - 1 + uniform(-0.06, 0.06, 1, 1, 1)).clamp(-1, 1)
+    gain = 1 + uniform(-0.015, 0.015, 3, 1, 1) + uniform(-0.025, 0.025, 1, 1, 1)
+    return ((x + 1) * gain - 1).clamp(-1, 1)

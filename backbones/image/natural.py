@@ -80,7 +80,7 @@ def _leaf(random: np.random.Generator, side: int) -> Field:
     points = _outline(random, radius) + random.uniform(0, side, 2)
     draw.polygon([(float(px), float(py)) for px, py in points * scale], fill=255)
     small = canvas.resize((side, side), Image.Resampling.BOX)
-    return np.asarray(small, np.float32) / 255
+    return np.asarray(small, np.float32) / np.float32(255)
 
 
 def _outline(random: np.random.Generator, radius: float) -> NDArray[np.float64]:

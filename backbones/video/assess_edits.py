@@ -65,7 +65,8 @@ def assess_swaps(
     score = partial(swap_scores, reader, pairs=pairs)
     by_seed = [score(clips) for clips in edits]
     gains: list[Scores] = [
-        {"target_over_source": np.subtract(*scores.values()).tolist()} for scores in by_seed
+        {"target_over_source": np.subtract(s["iou_to_target"], s["iou_to_source"]).tolist()}
+        for s in by_seed
     ]
     figures = {
         "pairs": count,

@@ -1,6 +1,6 @@
 """Train the reader by which samples and edits of the video model are judged.
 
-    python -m backbones.video.reader --output DIR [--steps 600]
+    python -m backbones.video.reader --output DIR [--steps 700]
 
 It sees renderings alone, of a stream of its own, most of them softened as a generator's clips are
 (lower resolution, blotches, another gain), so that soft samples are read fairly. Writes
@@ -148,14 +148,15 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--clips", type=int, default=3000, help="renderings to train on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
-    reader = Reader().to(memory_format=torch.channels_last)
+    reader = Reader()
+    reader.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     log.info("reader %.2f M parameters", sum(p.numel() for p in reader.parameters()) / 1e6)
     pool = draw_pool(options.clips, options.seed, _STREAM)
     held_out = draw_pool(_HELD_OUT_CLIPS, options.seed, _HELD_OUT_STREAM)
