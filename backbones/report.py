@@ -33,6 +33,7 @@ _FIGURES = {
     "clip": "clip/figures.json",
 }
 _SHEETS = {
+    "image_vae": "image/vae/sheet.jpg",
     "image_base": "image/fill/samples.jpg",
     "video_vae": "video/vae/sheet.png",
     "samples": "video/samples.png",

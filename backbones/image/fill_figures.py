@@ -40,7 +40,7 @@ MEASURED = (
     ("day photo", True),
 )
 _BATCH = 16
-_SHEET_SCENES = 4
+_SHEET_SCENES = 3
 _SHEET_QUALITY = 80  # of the JPEG
 
 

@@ -1,15 +1,12 @@
-"""Gather figures, curves and sheets of the trained image models in one small folder.
+"""A sheet of what the image autoencoder keeps: source rows above decoded rows.
 
-python -m backbones.image.report --work WORK --vae WORK/vae --fill WORK/fill --output FOLDER
-
-Writes vae.json, vae_curve.csv, vae.jpg, fill.json, fill_curve.csv and fill.jpg.
+python -m backbones.image.vae_sheet --work WORK --vae WORK/vae --output FILE.jpg
 """
 
 import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
 
 # isort: split
 import argparse
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -39,28 +36,18 @@ def vae_sheet(vae: AutoencoderKL, bank: Bank) -> NDArray[np.uint8]:
     return np.concatenate(rows)
 
 
-def write_report(work: Path, vae: Path, fill: Path, output: Path) -> None:
-    """Copy what the recipes wrote beside their weights; draw the autoencoder's sheet."""
-    output.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(vae / "figures.json", output / "vae.json")
-    shutil.copyfile(work / "vae_curve.csv", output / "vae_curve.csv")
-    shutil.copyfile(fill / "figures.json", output / "fill.json")
-    shutil.copyfile(fill / "curve.csv", output / "fill_curve.csv")
-    shutil.copyfile(fill / "samples.jpg", output / "fill.jpg")
-    bank = base_bank(work, HELD_OUT_SEED, 48) | infrared_bank(work, HELD_OUT_SEED, 48)
-    bank |= natural_bank(work, HELD_OUT_SEED, 24)
-    sheet = vae_sheet(AutoencoderKL.from_pretrained(vae), bank)
-    Image.fromarray(sheet).save(output / "vae.jpg", quality=_QUALITY)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, required=True, help="caches and curves")
+    parser.add_argument("--work", type=Path, required=True, help="caches of drawn scenes")
     parser.add_argument("--vae", type=Path, required=True)
-    parser.add_argument("--fill", type=Path, required=True, help="folder of the transformer")
     parser.add_argument("--output", type=Path, required=True)
-    arguments = parser.parse_args()
-    write_report(arguments.work, arguments.vae, arguments.fill, arguments.output)
+    options = parser.parse_args()
+    bank = base_bank(options.work, HELD_OUT_SEED, 48) | infrared_bank(
+        options.work, HELD_OUT_SEED, 48
+    )
+    bank |= natural_bank(options.work, HELD_OUT_SEED, 24)
+    sheet = vae_sheet(AutoencoderKL.from_pretrained(options.vae), bank)
+    Image.fromarray(sheet).save(options.output, quality=_QUALITY)
 
 
 if __name__ == "__main__":
