@@ -37,8 +37,7 @@ _SHEETS = {
     "image_base": "image/fill/samples.jpg",
     "video_vae": "video/vae/sheet.png",
     "samples": "video/samples.png",
-    "swaps": "video/edits_swaps.png",
-    "recolourings": "video/edits_recolourings.png",
+    "edits": "video/edits.png",
 }
 _WIDEST_PX = 1400
 _JPEG_QUALITY = 80

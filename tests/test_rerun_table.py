@@ -137,7 +137,7 @@ BANKS = ["extract_ref_banks", *EDIT]
     [
         ({"ref_strength": 0.5, "ref_layers": "deep", "ref_branches": "all", "ref_mode": "x"}, EDIT),
         ({"ref_timesteps": [0.1, 0.7]}, BANKS),
-        ({"flowalign.guidance": 7.5, "flowalign.zeta": 0.02, "flowalign.steps": 13}, EDIT),
+        ({"flowalign.guidance": 7.5, "flowalign.zeta": 0.03, "flowalign.steps": 13}, EDIT),
         ({"infer_ir.steps": 11}, ["infer_ir", "evaluate"]),
         ({"evaluate.bootstrap": 500, "evaluate.sheet_items": 3}, ["evaluate"]),
     ],
