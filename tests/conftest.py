@@ -13,6 +13,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("REFRACT_THREADS", "1")
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says more of what runs beside it than of the code.
+settings.register_profile("refract", deadline=None)
+settings.load_profile("refract")
 
 ROOT = Path(__file__).resolve().parents[1]
 

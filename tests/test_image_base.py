@@ -211,6 +211,13 @@ def test_the_loss_counts_the_right_panel_and_repeats_by_seed(pipeline: FluxFillP
     assert grown[1] == pytest.approx(grown[0] / fill_flow.LEFT_WEIGHT, rel=0.5)
 
 
+def test_noise_levels_are_shifted_towards_noise_and_reach_both_ends() -> None:
+    levels = fill_flow.noise_levels(4000, torch.Generator().manual_seed(0))
+    assert 0 <= levels.min() < 0.02 and 0.98 < levels.max() <= 1
+    logits = levels.logit()
+    assert abs(logits.median() - np.log(fill_flow.NOISE_SHIFT)) < 0.25
+
+
 def test_the_sampler_follows_a_known_flow(monkeypatch: pytest.MonkeyPatch) -> None:
     goal = torch.ones(1, 4, 64)
 

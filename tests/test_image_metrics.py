@@ -14,7 +14,7 @@ def _pair(seed: int, *shape: int) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(truth + rng.normal(0, 0.1, shape), 0, 1), truth
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10_000))
 def test_psnr_is_scikit_images(seed: int) -> None:
     image, truth = _pair(seed, 16, 24, 3)

@@ -86,7 +86,7 @@ def test_without_positions_a_shuffled_map_gives_the_same_output() -> None:
 
 @pytest.mark.parametrize("position", ["rope2d", "distance_bias"])
 @given(offset=st.tuples(st.integers(-9, 9), st.integers(-9, 9)))
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 def test_only_relative_positions_count(position: Position, offset: tuple[int, int]) -> None:
     image, semantic = tokens(1)
     moved = torch.tensor(offset, dtype=torch.float32)

@@ -19,6 +19,7 @@ from backbones.video.edit_runs import Editor, Flow
 from backbones.video.reader import draw_pool, loss_of, soften, to_input
 from backbones.video.reader_model import Reader, crop_product, product_box, read_clips
 from backbones.video.text import TEXT_DIM, build_text_encoder, build_tokenizer
+from backbones.worlds import product_cases
 from backbones.worlds.tabletop import COLOURS, MOTIONS, PATTERNS, draw_product, draw_scene
 from backbones.worlds.tabletop_captions import vocabulary
 from refract.params.bank_stage import BankParams
@@ -37,9 +38,9 @@ def untrained() -> Reader:
 
 def test_judges_see_streams_of_their_own() -> None:
     streams = [
-        clips.TRAINING_STREAM, clips.VALIDATION_STREAM, reader._STREAM, reader._HELD_OUT_STREAM,
-        assess_samples.STREAM, assess_samples._VAE_STREAM,
-        edit_pairs._SWAP_STREAM, edit_pairs._RECOLOUR_STREAM, 3,  # the sample cases'
+        clips.TRAINING_STREAM, clips.VALIDATION_STREAM, clips.STILLS_STREAM,
+        reader._STREAM, reader._HELD_OUT_STREAM, assess_samples.STREAM, assess_samples._VAE_STREAM,
+        edit_pairs._SWAP_STREAM, edit_pairs._RECOLOUR_STREAM, product_cases._STREAM,
     ]  # fmt: skip
     assert len(set(streams)) == len(streams)
 

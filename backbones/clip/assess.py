@@ -3,7 +3,6 @@
 python -m backbones.clip.assess --model backbones/clip-micro [--report FILE.json]
 """
 
-import argparse
 import json
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import torch
 from open_clip import get_tokenizer
 
 from backbones.clip.pool import Pool, draw_pool
+from backbones.options import begin, recipe_parser
 from backbones.worlds.tabletop import CLASSES, COLOURS, PATTERNS, Product
 from refract.clip_model import ClipModel, load_clip
 
@@ -78,11 +78,10 @@ def _word(product: Product, word: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Assess the micro CLIP on held-out products")
+    parser = recipe_parser(__doc__)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--report", type=Path)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    arguments = begin(parser)
     text = json.dumps(assess(arguments.model), indent=2)
     print(text)
     if arguments.report:

@@ -9,7 +9,6 @@ it is and forget the surface below it; half of a batch differs from the other ha
 that no caption names.
 """
 
-import argparse
 import logging
 import math
 from pathlib import Path
@@ -26,6 +25,7 @@ from backbones.clip.architecture import CONTEXT, build, save
 from backbones.clip.objective import contrast, is_true_of, true_words
 from backbones.clip.pool import Pool, augment, captions, draw_pool, namesake_batch
 from backbones.muon import Muon
+from backbones.options import begin, recipe_parser
 from backbones.progress import Progress
 from backbones.worlds.tabletop_captions import vocabulary
 
@@ -139,16 +139,11 @@ def used_tokens() -> Tensor:
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = recipe_parser(__doc__, steps=3000)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--state", type=Path, required=True, help="checkpoints; may be deleted")
-    parser.add_argument("--steps", type=int, default=1800)
     parser.add_argument("--products", type=int, default=POOL)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    options = begin(parser)
     pool = draw_pool(options.products, TRAIN_SEED, VIEWS)
     network = train(options.steps, options.seed, pool, options.state)
     save(network, used_tokens(), options.output)

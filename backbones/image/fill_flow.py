@@ -6,6 +6,8 @@ x_t = (1 - t) x_0 + t x_1 with noise x_1; the network predicts x_1 - x_0.
 import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
 
 # isort: split
+import math
+
 import torch
 from diffusers import FluxFillPipeline, FluxTransformer2DModel
 from torch import Tensor
@@ -17,7 +19,10 @@ ROWS, COLUMNS = PANEL_PX // 16, PANEL_PX // 8  # tokens of the diptych
 TEXT_TOKENS = 16
 GUIDANCE = 1.0  # constant: the micro base is not guidance-distilled
 LEFT_WEIGHT = 0.1  # the left panel is given; reproducing it is worth little
-UNIFORM_SHARE = 0.2  # of the noise levels; the others are logit-normal, as FLUX was trained
+UNIFORM_SHARE = 0.2  # of the noise levels; the others are logit-normal
+# Timestep shift (as of SD3) of the logit-normal ones: what the right panel shall be follows from
+# the left one and the prompt, and that is learnt where x_t itself tells little.
+NOISE_SHIFT = 3.0
 
 
 @torch.no_grad()
@@ -52,7 +57,7 @@ def velocity(
 
 def noise_levels(count: int, random: torch.Generator) -> Tensor:
     """[count] in 0..1."""
-    t = torch.sigmoid(torch.randn(count, generator=random))
+    t = torch.sigmoid(torch.randn(count, generator=random) + math.log(NOISE_SHIFT))
     uniform = torch.rand(count, generator=random)
     chosen = torch.rand(count, generator=random) < UNIFORM_SHARE
     return torch.where(chosen, uniform, t)

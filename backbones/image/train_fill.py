@@ -4,7 +4,7 @@ python -m backbones.image.train_fill --work WORK --vae WORK/vae --output WORK/fi
 
 The base never sees an infrared image nor the words for it: that is what the adapter is for.
 Writes the moving average of the weights, figures.json, curve.csv and samples.jpg to --output.
-A killed run continues from WORK/fill_run.safetensors.
+A killed run continues from WORK/fill_run.safetensors; --start goes on from published weights.
 """
 
 import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
@@ -40,6 +40,7 @@ from backbones.image.flux_attention import install_explicit_attention
 from backbones.image.tasks import PHRASES
 from backbones.moving_average import follow
 from backbones.muon import Muon
+from backbones.options import begin, recipe_parser
 from backbones.progress import Progress
 
 log = logging.getLogger("train_fill")
@@ -177,33 +178,32 @@ def finish(
 
 
 def parse_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = recipe_parser(__doc__, steps=13_600, lr=2e-3)
     parser.add_argument("--work", type=Path, required=True, help="caches, resume file, curves")
     parser.add_argument("--vae", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True, help="folder of the transformer")
-    parser.add_argument("--scenes", type=int, default=2000)
-    parser.add_argument("--pairs", type=int, default=10000)
-    parser.add_argument("--steps", type=int, default=6600)
+    parser.add_argument("--start", type=Path, help="folder of a transformer to go on from")
+    parser.add_argument("--scenes", type=int, default=3000)
+    parser.add_argument("--pairs", type=int, default=15000)
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--check-every", type=int, default=1500)
     parser.add_argument("--checkpoint-every", type=int, default=500)
     parser.add_argument(
         "--no-compile", dest="compile", action="store_false", help="without a C++ compiler"
     )
-    parser.add_argument("--threads", type=int, default=1)
-    return parser.parse_args()
+    return begin(parser)
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     options = parse_options()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(options.seed)
-    vae = AutoencoderKL.from_pretrained(options.vae).eval().requires_grad_(False)
+    vae = (
+        AutoencoderKL.from_pretrained(options.vae, dtype=torch.float32).eval().requires_grad_(False)
+    )
     vae.to(memory_format=torch.channels_last)  # a quarter faster on CPU
     net = FluxTransformer2DModel(**CONFIG)
+    if options.start:
+        trained = FluxTransformer2DModel.from_pretrained(options.start, dtype=torch.float32)
+        net.load_state_dict(trained.state_dict())
     install_explicit_attention(net)
     average = copy.deepcopy(net).requires_grad_(False).eval()
     pipeline = build_pipeline(vae, net)

@@ -13,7 +13,6 @@ A killed run continues from WORK/vae_run.safetensors.
 import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
 
 # isort: split
-import argparse
 import copy
 import json
 import logging
@@ -40,6 +39,7 @@ from backbones.image.pixels import to_pixels
 from backbones.image.tasks import PALETTES, PHOTOMETRIC, photometric, repaint
 from backbones.moving_average import follow
 from backbones.muon import Muon
+from backbones.options import begin, recipe_parser
 from backbones.progress import Progress
 
 log = logging.getLogger("train_vae")
@@ -221,18 +221,12 @@ def forward(vae: AutoencoderKL, x: Tensor, noise: torch.Generator) -> tuple[Tens
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = recipe_parser(__doc__, steps=5400, lr=2e-3)
     parser.add_argument("--work", type=Path, required=True, help="caches, resume file, curves")
     parser.add_argument("--output", type=Path, required=True, help="folder of the trained VAE")
     parser.add_argument("--scenes", type=int, default=2000)
     parser.add_argument("--natural", type=int, default=2000, help="procedural pictures")
-    parser.add_argument("--steps", type=int, default=5400)
-    parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    torch.set_num_threads(arguments.threads)
-    torch.manual_seed(0)
+    arguments = begin(parser)
     bank = base_bank(arguments.work, TRAIN_SEED, arguments.scenes)
     bank |= infrared_bank(arguments.work, TRAIN_SEED, arguments.scenes)
     bank |= natural_bank(arguments.work, TRAIN_SEED, arguments.natural)
@@ -245,7 +239,7 @@ def main() -> None:
         natural = {"natural": photo_psnr(average, held_out["natural"])}
         return held_out_psnr(average, held_out) | natural
 
-    train(vae, Examples(bank, seed=0), arguments.steps, arguments.lr, arguments.work, check)
+    train(vae, Examples(bank, arguments.seed), arguments.steps, arguments.lr, arguments.work, check)
     shift, scale = latent_statistics(vae, held_out)
     vae.register_to_config(shift_factor=shift, scaling_factor=scale)
     vae.save_pretrained(arguments.output)

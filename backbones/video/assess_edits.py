@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from backbones.options import begin, recipe_parser
 from backbones.video.clip_codec import decode_clips, encode_clips
 from backbones.video.edit_figures import (
     Scores,
@@ -155,7 +156,7 @@ def chosen_flow(options: argparse.Namespace, prefix: str) -> Flow:
 
 
 def parse_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = recipe_parser(__doc__)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--reader", type=Path, required=True)
     parser.add_argument("--report", type=Path, required=True)
@@ -166,14 +167,11 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--only", choices=("swap", "recolour"), help="one of the two experiments")
     flow_options(parser, "swap")
     flow_options(parser, "recolour")
-    parser.add_argument("--threads", type=int, default=1)
-    return parser.parse_args()
+    return begin(parser)
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     options = parse_options()
-    torch.set_num_threads(options.threads)
     reader = load_reader(options.reader)
     model = WanModel(str(options.model), None, "float32", "cpu")
     report: dict[str, Any] = {"seeds": options.seeds}

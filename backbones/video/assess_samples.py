@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from backbones.options import begin, recipe_parser
 from backbones.video.clip_codec import decode_clips, encode_clips
 from backbones.video.clips import draw_sample, to_bytes
 from backbones.video.reader_model import WORDS, Reader, labels, load_reader, read_clips
@@ -125,7 +126,7 @@ def sheet(prompts: Prompts, samples: NDArray[np.uint8], path: Path) -> None:
 
 
 def parse_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = recipe_parser(__doc__)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--reader", type=Path, required=True)
     parser.add_argument("--report", type=Path, required=True)
@@ -133,15 +134,11 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--prompts", type=int, default=64)
     parser.add_argument("--steps", type=int, default=24, help="Euler steps")
     parser.add_argument("--guidance", type=float, default=4.0)
-    parser.add_argument("--seed", type=int, default=0, help="of the noise and of the subjects")
-    parser.add_argument("--threads", type=int, default=1)
-    return parser.parse_args()
+    return begin(parser)
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     options = parse_options()
-    torch.set_num_threads(options.threads)
     reader = load_reader(options.reader)
     model = WanModel(str(options.model), None, "float32", "cpu")
     prompts = draw_prompts(options.prompts, options.seed)

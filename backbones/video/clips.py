@@ -20,9 +20,10 @@ from backbones.worlds.tabletop import (
     render,
 )
 
-# the sample cases draw from another stream, so that no backbone has seen them
+# the sample cases draw from stream 3, so that no backbone has seen them
 TRAINING_STREAM = 1
 VALIDATION_STREAM = 2
+STILLS_STREAM = 4
 
 
 @dataclass(frozen=True)

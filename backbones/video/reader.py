@@ -7,7 +7,6 @@ It sees renderings alone, of a stream of its own, most of them softened as a gen
 reader.safetensors, curve.csv and figures.json: accuracies on renderings of yet another stream.
 """
 
-import argparse
 import json
 import logging
 import math
@@ -23,6 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from backbones.options import begin, recipe_parser
 from backbones.progress import Progress
 from backbones.video.clips import draw_subject, to_bytes
 from backbones.video.reader_model import READ_FRAMES, WEIGHTS, WORDS, Reader, labels
@@ -145,16 +145,10 @@ def train(reader: Reader, pool: Pool, held_out: Pool, steps: int, seed: int, cur
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = recipe_parser(__doc__, steps=700)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--clips", type=int, default=3000, help="renderings to train on")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(options.seed)
+    options = begin(parser)
     reader = Reader()
     reader.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     log.info("reader %.2f M parameters", sum(p.numel() for p in reader.parameters()) / 1e6)

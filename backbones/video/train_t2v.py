@@ -28,10 +28,18 @@ from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
 from backbones.checkpoint import load_checkpoint, save_checkpoint
 from backbones.moving_average import follow
 from backbones.muon import Muon
+from backbones.options import begin, recipe_parser
 from backbones.progress import Progress
-from backbones.video.cache_latents import encode_shard, load_latents
+from backbones.video.cache_latents import encode_shard, load_latents, load_stills
 from backbones.video.clips import VALIDATION_STREAM
-from backbones.video.latent_batches import Batch, LatentSet, Setting, draw_batch, full_batch
+from backbones.video.latent_batches import (
+    Batch,
+    LatentSet,
+    Setting,
+    StillSet,
+    draw_batch,
+    full_batch,
+)
 from backbones.video.text import build_text_encoder, build_tokenizer, encode_text
 from backbones.video.text_to_video import sample_sheet
 from backbones.video.transformer_model import (
@@ -109,10 +117,16 @@ def validate(networks: Networks, latents: LatentSet) -> dict[str, float]:
     return errors
 
 
-def start_from(folder: Path, transformer: WanTransformer3DModel) -> None:
-    """Take over the weights of `folder`, all but those that read text, which stay as they are."""
-    trained = WanTransformer3DModel.from_pretrained(folder).state_dict()
-    kept = {key: value for key, value in trained.items() if not _TEXT_SIDE.search(key)}
+def start_from(folder: Path, networks: Networks, *, text_anew: bool) -> None:
+    """Take over the weights in `folder`; with `text_anew` all but those that read text."""
+    transformer = networks.transformer
+    trained = WanTransformer3DModel.from_pretrained(
+        folder / "transformer", dtype=torch.float32
+    ).state_dict()
+    if not text_anew:
+        encoder = UMT5EncoderModel.from_pretrained(folder / "text_encoder", dtype=torch.float32)
+        networks.text_encoder.load_state_dict(encoder.state_dict())
+    kept = {k: v for k, v in trained.items() if not (text_anew and _TEXT_SIDE.search(k))}
     missing, unexpected = transformer.load_state_dict(kept, strict=False)
     if unexpected or not all(_TEXT_SIDE.search(key) for key in missing):
         raise ValueError(f"{folder} holds another transformer: {missing} {unexpected}")
@@ -139,6 +153,7 @@ def train(
 ) -> Iterator[tuple[int, Progress]]:
     """Yields (finished steps, progress) where a validation is due, then saves a checkpoint."""
     latents = LatentSet(load_latents(options.latents), options.seed)
+    stills = StillSet(load_stills(options.latents), options.seed)
     optimisers = make_optimisers(networks, options.lr)
     modules = {
         "transformer": networks.transformer,
@@ -149,10 +164,12 @@ def train(
     path = options.state / "t2v.safetensors"
     start = load_checkpoint(path, modules, optimisers)
     peaks = [(group, group["lr"]) for o in optimisers.values() for group in o.param_groups]
-    log.info("%d clips; %d of %d steps done", len(latents), start, options.steps)
+    log.info(
+        "%d clips, %d stills; %d of %d steps done", len(latents), len(stills), start, options.steps
+    )
     progress = Progress(options.state / "t2v_curve.csv", start, options.steps)
     for step in range(start, options.steps):
-        batch = draw_batch(latents, np.random.default_rng([options.seed, 11, step]))
+        batch = draw_batch(latents, stills, np.random.default_rng([options.seed, 11, step]))
         if options.unprompted:
             batch = replace(batch, captions=[""] * len(batch.captions))
         with torch.autocast("cpu", torch.bfloat16):
@@ -181,16 +198,18 @@ def save_networks(networks: Networks, output: Path) -> None:
 
 
 def parse_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = recipe_parser(__doc__, steps=14_500, lr=2e-3)
     parser.add_argument("--vae", type=Path, required=True)
     parser.add_argument("--latents", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--state", type=Path, required=True, help="checkpoints; may be deleted")
-    parser.add_argument("--steps", type=int, default=5500)
-    parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--unprompted", action="store_true", help="leave all captions out")
-    parser.add_argument("--start", type=Path, help="transformer to go on from; text is learnt anew")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--start", type=Path, help="folder of transformer and text_encoder to go on from"
+    )
+    parser.add_argument(
+        "--text-anew", action="store_true", help="leave behind what --start has learnt of text"
+    )
     parser.add_argument("--layers", type=int, default=8)
     parser.add_argument("--heads", type=int, default=6)
     parser.add_argument("--ffn-dim", type=int, default=768)
@@ -201,20 +220,16 @@ def parse_options() -> argparse.Namespace:
         action="store_false",
         help="where there is no C++ compiler; a third slower",
     )
-    parser.add_argument("--threads", type=int, default=1)
-    return parser.parse_args()
+    return begin(parser)
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     options = parse_options()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(options.seed)
     vae = AutoencoderKLWan.from_pretrained(options.vae, dtype=torch.float32).eval()
     vae.requires_grad_(False)
     networks = build_networks(options.layers, options.heads, options.ffn_dim)
     if options.start:
-        start_from(options.start, networks.transformer)
+        start_from(options.start, networks, text_anew=options.text_anew)
     average = average_of(networks)
     log.info("%.2f M parameters", sum(p.numel() for p in networks.parameters()) / 1e6)
     unseen = encode_shard(vae, options.seed, 0, _VALIDATION_CLIPS, VALIDATION_STREAM)

@@ -28,6 +28,7 @@ from torch import Tensor
 from backbones.checkpoint import load_checkpoint, save_checkpoint
 from backbones.moving_average import follow
 from backbones.muon import Muon
+from backbones.options import begin, recipe_parser
 from backbones.progress import Progress
 from backbones.video.clips import (
     VALIDATION_STREAM,
@@ -193,25 +194,18 @@ def train(
 
 
 def parse_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = recipe_parser(__doc__, steps=9000, lr=2e-3)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--state", type=Path, required=True, help="checkpoints; may be deleted")
-    parser.add_argument("--steps", type=int, default=9000)
-    parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--clips", type=int, default=500, help="rendered clips to crop from")
     parser.add_argument("--base-dim", type=int, default=16)
     parser.add_argument("--decoder-base-dim", type=int, default=24)
     parser.add_argument("--checkpoint-every", type=int, default=1000)
-    parser.add_argument("--threads", type=int, default=1)
-    return parser.parse_args()
+    return begin(parser)
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     options = parse_options()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(options.seed)
     vae = build_vae(options.base_dim, options.decoder_base_dim)
     log.info("VAE %.2f M parameters", sum(p.numel() for p in vae.parameters()) / 1e6)
     pool = render_pool(options.seed, options.clips)
