@@ -66,6 +66,7 @@ def settings(semantic: dict[str, str] | None = None, **changes: object) -> IrAda
         "grad_clip": 1.0,
         "gradient_checkpointing": False,
         "guidance": 1.0,
+        "time_shift": 1.0,
         "left_panel_weight": 0.1,
         "validate_every": 4,
         "sample_every": 0,

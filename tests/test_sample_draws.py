@@ -27,3 +27,11 @@ def test_times_are_sigmoid_normal() -> None:
     assert times.min() > 0 and times.max() < 1
     assert abs(times.logit().mean()) < 0.1
     assert abs(times.logit().std() - 1) < 0.1
+
+
+@given(position=st.integers(0, 1000), shift=st.floats(0.1, 10))
+def test_a_shift_moves_the_time_as_in_sd3_and_leaves_the_noise(position: int, shift: float) -> None:
+    noise, t = noise_and_time(0, position, (3,))
+    same, shifted = noise_and_time(0, position, (3,), shift)
+    assert torch.equal(noise, same)
+    torch.testing.assert_close(shifted, shift * t / (1 + (shift - 1) * t))

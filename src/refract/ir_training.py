@@ -117,7 +117,8 @@ class Training:
     def _loss(self, positions: range) -> Tensor:
         batch = self.train.drawn(self.seed, positions)
         shape = tuple(batch.x_0.shape[1:])
-        draws = [noise_and_time(self.seed, position, shape) for position in positions]
+        shift = self.settings.time_shift
+        draws = [noise_and_time(self.seed, position, shape, shift) for position in positions]
         x_1 = torch.stack([noise for noise, _ in draws]).to(self.model.device)
         t = torch.stack([t for _, t in draws]).to(self.model.device)
         return flow_matching_loss(

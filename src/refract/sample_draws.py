@@ -5,6 +5,7 @@ same values for the same sample.
 """
 
 import hashlib
+import math
 
 import torch
 from torch import Tensor
@@ -23,8 +24,14 @@ def item_at(seed: int, position: int, count: int) -> int:
     return int(order[place])
 
 
-def noise_and_time(seed: int, position: int, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """x_1 of `shape` and t = sigmoid(normal), a scalar, for the sample at `position`."""
+def noise_and_time(
+    seed: int, position: int, shape: tuple[int, ...], shift: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """x_1 of `shape` and t = sigmoid(normal + ln shift), a scalar, for the sample at `position`.
+
+    shift: timestep shift of SD3 (arXiv 2403.03206), t -> shift t / (1 + (shift - 1) t), here of a
+    logit-normal t; above 1 moves training towards noise.
+    """
     generator = derived_generator(seed, "noise", position)
-    t = torch.sigmoid(torch.randn((), generator=generator))
+    t = torch.sigmoid(torch.randn((), generator=generator) + math.log(shift))
     return torch.randn(shape, generator=generator), t

@@ -76,6 +76,9 @@ class IrAdapter(Section):
     grad_clip: Annotated[float, Field(gt=0, le=1e6, description="largest gradient norm")]
     gradient_checkpointing: Annotated[bool, Field(description="less memory, more time")]
     guidance: Annotated[float, Field(ge=0, le=100, description="guidance embedding of the model")]
+    time_shift: Annotated[
+        float, Field(gt=0, le=100, description="timestep shift of the noise levels; 1 is none")
+    ]
     left_panel_weight: Annotated[
         float, Field(ge=0, le=1, description="weight of the visible half in the loss")
     ]
