@@ -30,6 +30,16 @@ def test_only_what_a_reader_needs_is_taken(tmp_path: Path) -> None:
     assert infrared_facts(triptychs, infrared)["split"] != facts["split"]
 
 
+def test_the_data_set_is_named(tmp_path: Path) -> None:
+    named = {"layout": "msrs", "content_hash": "c0ffee", "infrared_scaling": "8 bit: as stored"}
+    triptychs = _info(tmp_path / "t", **named, counts={"train": 3})
+    (triptychs / "manifest.csv").write_text("id\n")
+    facts = infrared_facts(triptychs, _info(tmp_path / "i", model="m"))
+    assert facts == named | {"model": "m", "split": facts["split"]}
+    (triptychs / "info.json").unlink()  # triptychs of a user's own making
+    assert infrared_facts(triptychs, tmp_path / "i") == {"model": "m", "split": facts["split"]}
+
+
 def test_strength_is_given_where_the_cases_agree(tmp_path: Path) -> None:
     same = {"a": {"result_strength": 1.0}, "b": {"result_strength": 1.0}}
     assert edit_facts(_info(tmp_path, model="m", cases=same))["result_strength"] == 1.0

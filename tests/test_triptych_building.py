@@ -175,6 +175,117 @@ def test_bad_raw_data_is_named_and_leaves_no_output(tmp_path: Path) -> None:
     assert "stays empty" in message(few)
 
 
+def test_the_content_hash_names_data_and_split(tmp_path: Path) -> None:
+    raw = write_raw(tmp_path / "raw")
+
+    def content(seed: int = 0, **changes: object) -> str:
+        prepare_triptychs(settings(raw, **changes), seed, tmp_path / "out")  # type: ignore[arg-type]
+        return str(json.loads((tmp_path / "out" / "info.json").read_text())["content_hash"])
+
+    first = content()
+    assert content() == first
+    assert content(panel_px=64) == first  # of the data set, not of what it was made into
+    assert content(semantic="none") != first
+    assert content(seed=1) != first
+    path = raw / "ir" / "003.png"
+    Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
+    assert content() != first
+
+
+def write_msrs(root: Path) -> Path:
+    """Three-channel infrared in train, one channel in test; labels are class ids."""
+    random = np.random.default_rng(0)
+    stems = {"train": ["00001D", "00002D", "00400N", "00800N"], "test": ["00003D"]}
+    for split, names in stems.items():
+        for folder in ("vi", "ir", "Segmentation_labels"):
+            (root / split / folder).mkdir(parents=True)
+            (root / split / folder / "Thumbs").touch()
+        for name in names:
+            thermal = random.integers(0, 256, (32, 32), np.uint8)
+            channels = (3,) if split == "train" else ()
+            pictures = {
+                "vi": random.integers(0, 256, (32, 32, 3), np.uint8),
+                "ir": np.broadcast_to(thermal[..., None], (32, 32, 3)) if channels else thermal,
+                "Segmentation_labels": random.integers(0, 9, (32, 32), np.uint8),
+            }
+            for folder, pixels in pictures.items():
+                Image.fromarray(np.ascontiguousarray(pixels)).save(
+                    root / split / folder / f"{name}.png"
+                )
+    return root
+
+
+def test_msrs_from_folder_to_triptychs(tmp_path: Path) -> None:
+    raw, out = write_msrs(tmp_path / "raw"), tmp_path / "out"
+    prepare_triptychs(settings(raw, layout="msrs"), 0, out)
+    rows = read_manifest(out)
+    assert {row.split for row in rows} == {"train", "val", "test"}
+    home = {row.id: row.split for row in rows}
+    assert home["00001D"] == home["00002D"]  # one drive
+    assert home["00003D"] == "test"
+    for row in rows:
+        visible, infrared, semantic = panels(row.path(out))
+        folder = raw / ("test" if row.split == "test" else "train")
+        assert np.array_equal(visible, np.asarray(Image.open(folder / "vi" / row.visible)))
+        thermal = Image.open(folder / "ir" / row.infrared).convert("L")
+        assert np.array_equal(infrared[..., 0], np.asarray(thermal))
+        ids = np.asarray(Image.open(folder / "Segmentation_labels" / row.semantic))
+        assert semantic[ids == 1].tolist() == [[128, 0, 0]] * int((ids == 1).sum())
+        assert not semantic[ids == 0].any() and semantic[ids > 0].any(axis=-1).all()
+    info = json.loads((out / "info.json").read_text())
+    assert info["infrared_files"] == {"three equal channels": 4, "8-bit": 1}
+    assert info["semantic_palette"]["person"] == [0, 128, 0]
+    assert info["infrared_scaling"].startswith("8 bit: as stored")
+
+
+def test_msrs_labels_that_are_no_ids_are_named(tmp_path: Path) -> None:
+    raw = write_msrs(tmp_path / "raw")
+    path = raw / "train" / "Segmentation_labels" / "00002D.png"
+    Image.new("L", (32, 32), 9).save(path)
+    with pytest.raises(InputError, match=rf"{path}: found ids 9 to 9, expected class ids 0"):
+        prepare_triptychs(settings(raw, layout="msrs"), 0, tmp_path / "out")
+
+
+def write_dronevehicle(root: Path, border: int) -> Path:
+    random = np.random.default_rng(0)
+    for split in ("train", "val", "test"):
+        for folder, level in ((f"{split}img", 80), (f"{split}imgr", 40)):
+            (root / split / folder).mkdir(parents=True)
+            pixels = random.integers(0, level, (64, 80, 3), np.uint8)
+            margin = ((border, border), (border, border), (0, 0))
+            framed = np.pad(pixels, margin, constant_values=255)
+            Image.fromarray(framed).save(root / split / folder / "00001.png")
+    return root
+
+
+@pytest.mark.parametrize(("border", "found"), [(100, "cropped"), (0, "not there")])
+def test_dronevehicle_loses_its_white_border(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, border: int, found: str
+) -> None:
+    raw, out = write_dronevehicle(tmp_path / "raw", border), tmp_path / "out"
+    prepare_triptychs(settings(raw, "none", layout="dronevehicle"), 0, out)
+    rows = read_manifest(out)
+    assert [(row.id, row.split) for row in rows] == [
+        ("test_00001", "test"), ("train_00001", "train"), ("val_00001", "val")
+    ]  # fmt: skip
+    for row in rows:
+        assert max(panel.max() for panel in panels(row.path(out))) < 100  # nothing is white
+    assert json.loads((out / "info.json").read_text())["white_border"] == {found: 3}
+    assert ("not all here do" in caplog.text) is (border == 0)
+
+
+def test_a_table_from_file_to_triptychs(tmp_path: Path) -> None:
+    raw = write_raw(tmp_path / "raw")
+    lines = [f"vis/{i:03d}.png,ir/{i:03d}.png,seg/{i:03d}.png" for i in range(10)]
+    (raw / "pairs.csv").write_text("\n".join(["src_img,edited_img,panoptic_img", *lines]))
+    prepare_triptychs(settings(raw), 0, tmp_path / "folders")
+    prepare_triptychs(settings(raw / "pairs.csv", layout="table"), 0, tmp_path / "table")
+    for row in read_manifest(tmp_path / "folders"):
+        assert (
+            row.path(tmp_path / "folders").read_bytes() == row.path(tmp_path / "table").read_bytes()
+        )
+
+
 def test_roadscene_folder_of_real_pictures(shared: Path, tmp_path: Path) -> None:
     source = shared / "roadscene"
     if not source.is_dir():

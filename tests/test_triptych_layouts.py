@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from refract.errors import InputError
-from refract.triptych_layouts import import_items
+from refract.layouts.registry import import_items
 
 
 def make(root: Path, folders: Sequence[str], names: Sequence[str]) -> Path:
@@ -25,6 +25,27 @@ def test_folder_names_in_any_case(tmp_path: Path, folders: tuple[str, ...]) -> N
     assert [item.id for item in items] == ["a", "b"]
     assert all((item.semantic is not None) == (len(folders) == 3) for item in items)
     assert {item.visible.parent.name for item in items} == {folders[0]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("visible", "vi vis visible rgb color"),
+        ("infrared", "ir infrared lwir thermal tir imgr"),
+        ("semantic", "semantic panoptic seg Segmentation_labels labels"),
+    ],
+)
+def test_every_alias_is_known(tmp_path: Path, kind: str, names: str) -> None:
+    folders = {"visible": "visible", "infrared": "infrared", "semantic": "semantic"}
+    for name in names.split():
+        for written in (name.lower(), name.upper(), name.title()):
+            root = tmp_path / written
+            (item,) = import_items(
+                "generic", make(root, [*(folders | {kind: written}).values()], ["a.png"])
+            )
+            assert {"visible": item.visible, "infrared": item.infrared, "semantic": item.semantic}[
+                kind
+            ] == root / written / "a.png"
 
 
 def test_suffixes_may_differ_and_strays_are_passed_over(tmp_path: Path) -> None:
@@ -72,7 +93,9 @@ def test_a_split_for_some_rows_only_is_refused(tmp_path: Path) -> None:
 def test_bad_folders_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         import_items("generic", tmp_path / "absent")
-    with pytest.raises(InputError, match="no visible folder; allowed names: color"):
+    with pytest.raises(
+        InputError, match=r"no visible folder; allowed names: color.*found ir, photos; expected"
+    ):
         import_items("generic", make(tmp_path / "a", ["photos", "ir"], ["a.png"]))
     with pytest.raises(InputError, match="no infrared folder"):
         import_items("generic", make(tmp_path / "b", ["vis"], ["a.png"]))

@@ -11,7 +11,10 @@ from refract.reference_bank import ReferenceBank
 from refract.triptych_manifest import MANIFEST_NAME
 
 INFO_NAME = "info.json"
-INFRARED_KEYS = ("model", "mode", "steps", "guidance", "dtype", "device", "semantic_source")
+INFRARED_KEYS = (
+    "model", "mode", "steps", "samples", "guidance", "bits", "dtype", "device", "semantic_source",
+)  # fmt: skip
+TRIPTYCH_KEYS = ("layout", "content_hash", "infrared_scaling")
 EDIT_KEYS = ("model", "dtype", "device")
 CASE_KEYS = ("result_strength",)
 
@@ -37,12 +40,17 @@ def read_info(folder: Path) -> Facts:
 
 
 def infrared_facts(triptychs: Path, infrared: Path) -> Facts:
-    """Model and settings of the infrared run, and a digest that names its split."""
+    """Model and settings of the infrared run, and what names its data set and split.
+
+    Triptychs without `info.json`, say a user's own, have no more than the digest of the split.
+    """
     path = triptychs / MANIFEST_NAME
     if not path.is_file():
         raise InputError(f"{path}: missing; run the stage prepare_triptychs first")
     split = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    return _chosen(read_info(infrared), INFRARED_KEYS) | {"split": split}
+    prepared = read_info(triptychs) if (triptychs / INFO_NAME).is_file() else {}
+    facts = _chosen(read_info(infrared), INFRARED_KEYS) | {"split": split}
+    return facts | _chosen(prepared, TRIPTYCH_KEYS)
 
 
 def edit_facts(edits: Path) -> Facts:

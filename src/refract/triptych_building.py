@@ -3,31 +3,29 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, PngImagePlugin
+from PIL import Image
 from tqdm import tqdm
 
 from refract.atomic import replace_directory
 from refract.errors import InputError
-from refract.image_reading import open_upright, read_infrared, read_rgb, read_semantic
 from refract.import_closure import closure
+from refract.infrared_levels import LowHigh, scaling_note, sixteen_bit_range
 from refract.item_store import ItemStore, hash_file, materialise, state_root
-from refract.panel_pixels import percentile_range, same_aspect, square_panel, to_eight_bits
+from refract.layouts.raw_item import RawItem
+from refract.layouts.registry import import_items
 from refract.params.prepare_triptychs import PrepareTriptychs
-from refract.triptych import join_triptych
-from refract.triptych_layouts import RawItem, import_items
+from refract.triptych_identity import content_hash
 from refract.triptych_manifest import TriptychRow, write_manifest
-from refract.triptych_split import assign_splits, check_leaks
+from refract.triptych_panels import BORDER, KIND, build_triptych, notes_of
+from refract.triptych_split import assign_splits, check_leaks, hold_out_val
 
 logger = logging.getLogger(__name__)
 
 INFO_NAME = "info.json"
-_KIND = "infrared"  # PNG text field: what the infrared file held
 
 
 def prepare_triptychs(settings: PrepareTriptychs, seed: int, output: Path) -> None:
@@ -39,143 +37,130 @@ def prepare_triptychs(settings: PrepareTriptychs, seed: int, output: Path) -> No
     if settings.semantic.source == "provided":
         _require_maps(items, settings)
     splits = _splits(items, settings, seed)
-    low_high = _sixteen_bit_range(items)
+    low_high = sixteen_bit_range(item.infrared for item in items)
+    hashes = {item.id: _hashes(item, settings) for item in items}
+    rows = [_row(item, splits[item.id], settings) for item in items]
     store = ItemStore(state_root(), "prepare_triptychs")
     code = closure("refract.triptych_building")
-    kinds: Counter[str] = Counter()
+    notes = []
     with replace_directory(output) as folder:
         for item in tqdm(items, desc="triptychs", unit="triptych", mininterval=1):
-            slot = _slot(item, settings, low_high, store, code)
+            slot = _slot(item, settings, low_high, hashes[item.id], store, code)
             materialise(slot, folder / splits[item.id])
-            kinds[_kind_of(slot / f"{item.id}.png")] += 1
-        write_manifest([_row(item, splits[item.id], settings) for item in items], folder)
-        counts = Counter(splits.values())
-        info = _info(settings, counts, kinds, low_high)
+            notes.append(notes_of(slot / f"{item.id}.png"))
+        write_manifest(rows, folder)
+        info = _info(settings, items, notes, low_high) | {
+            "counts": dict(Counter(splits.values())),
+            "content_hash": content_hash(rows, hashes),
+        }
         (folder / INFO_NAME).write_text(json.dumps(info, indent=2, sort_keys=True) + "\n")
+    _report(settings, info, store)
+
+
+def _report(settings: PrepareTriptychs, info: Mapping[str, Any], store: ItemStore) -> None:
+    counts: Mapping[str, int] = info["counts"]
     logger.info(
-        "%s: %d triptychs (%s), %d from the store, %d built; infrared %s; semantic %s",
+        "%s: %d triptychs (%s), %d from the store, %d built; infrared %s; semantic %s; content %s",
         settings.source,
-        len(items),
+        sum(counts.values()),
         ", ".join(f"{split} {count}" for split, count in sorted(counts.items())),
         store.hits,
         store.computed,
-        dict(kinds),
+        info["infrared_files"],
         settings.semantic.source,
+        info["content_hash"][:12],
     )
-    if kinds["colour"]:
+    coloured = sum(n for kind, n in info["infrared_files"].items() if kind.endswith("colour"))
+    if coloured:
         logger.warning(
             "%d infrared pictures are in false colour; their luma was taken, which is no "
             "temperature scale",
-            kinds["colour"],
+            coloured,
+        )
+    borders: Mapping[str, int] = info.get("white_border", {})
+    if set(borders) - {"cropped"}:
+        logger.warning(
+            "the pictures of this layout have a white border, but not all here do: %s", borders
         )
 
 
 def _require_maps(items: Sequence[RawItem], settings: PrepareTriptychs) -> None:
-    if any(item.semantic is None for item in items):
+    lacking = next((item for item in items if item.semantic is None), None)
+    if lacking is not None:
         raise InputError(
-            f"{settings.source}: no folder of semantic maps; add one, or set "
-            "prepare_triptychs.semantic.source: none"
+            f"{settings.source}: no semantic map of {lacking.id} (layout {settings.layout}); add "
+            "the maps, or set prepare_triptychs.semantic.source: none"
         )
 
 
 def _splits(items: Sequence[RawItem], settings: PrepareTriptychs, seed: int) -> dict[str, str]:
-    """The data set's own split where it has one, else a seeded one; never across a sequence."""
+    """The data set's own split where it has one, else a seeded one; never across a sequence.
+
+    Where its own split has no val, whole sequences of train become val.
+    """
+    shares = settings.split.model_dump()
     own = {item.id: (item.sequence, item.split) for item in items if item.split is not None}
     if own:
         check_leaks(own)
-        return {item: split for item, (_, split) in own.items()}
-    by_sequence = assign_splits(
-        [item.sequence for item in items], settings.split.model_dump(), seed
-    )
+        return hold_out_val(own, shares, seed)
+    by_sequence = assign_splits([item.sequence for item in items], shares, seed)
     return {item.id: by_sequence[item.sequence] for item in items}
 
 
-def _sixteen_bit_range(items: Sequence[RawItem]) -> tuple[int, int] | None:
-    """One value range for all 16-bit infrared files of the data set, None where there are none."""
-    counts = np.zeros(65536, np.int64)
-    for item in items:
-        if _mode(item.infrared).startswith("I"):
-            pixels = read_infrared(item.infrared).pixels
-            counts += np.bincount(pixels.ravel(), minlength=65536)
-    return percentile_range(counts) if counts.any() else None
+def _sources(item: RawItem, settings: PrepareTriptychs) -> dict[str, Path]:
+    """The item's files by kind, without a map that is not wanted."""
+    paths = {"visible": item.visible, "infrared": item.infrared}
+    if settings.semantic.source == "provided" and item.semantic is not None:
+        paths["semantic"] = item.semantic
+    return paths
 
 
-def _mode(path: Path) -> str:
-    """Pixel format from the header alone."""
-    try:
-        with Image.open(path) as image:
-            return image.mode
-    except OSError:
-        return open_upright(path).mode  # raises the error in words
+def _hashes(item: RawItem, settings: PrepareTriptychs) -> dict[str, str]:
+    return {kind: hash_file(path) for kind, path in _sources(item, settings).items()}
 
 
 def _slot(
     item: RawItem,
     settings: PrepareTriptychs,
-    low_high: tuple[int, int] | None,
+    low_high: LowHigh | None,
+    hashes: Mapping[str, str],
     store: ItemStore,
     code: list[Path],
 ) -> Path:
-    paths = {"visible": item.visible, "infrared": item.infrared}
-    if settings.semantic.source == "provided" and item.semantic is not None:
-        paths["semantic"] = item.semantic
     key = store.key(
-        params={"id": item.id, "panel_px": settings.panel_px, "range": low_high},
-        inputs={kind: hash_file(path) for kind, path in paths.items()},
+        params={
+            "id": item.id,
+            "panel_px": settings.panel_px,
+            "range": low_high,
+            "palette": item.palette and item.palette.as_dict(),
+            "white_border_px": item.white_border_px,
+        },
+        inputs=hashes,
         code=code,
     )
     slot = store.get(key)
     if slot is None:
-        pixels, kind = _build(paths, settings.panel_px, low_high)
-        note = PngImagePlugin.PngInfo()
-        note.add_text(_KIND, kind)
+        pixels, notes = build_triptych(
+            _sources(item, settings),
+            settings.panel_px,
+            low_high,
+            palette=item.palette,
+            white_border_px=item.white_border_px,
+        )
         with store.create(key) as folder:
-            Image.fromarray(pixels).save(folder / f"{item.id}.png", pnginfo=note)
+            Image.fromarray(pixels).save(folder / f"{item.id}.png", pnginfo=notes)
         slot = store.folder / key
     return slot
 
 
-def _build(
-    paths: dict[str, Path], panel_px: int, low_high: tuple[int, int] | None
-) -> tuple[NDArray[np.uint8], str]:
-    """One triptych [P, 3P, 3] and what its infrared file held."""
-    visible = read_rgb(paths["visible"])
-    infrared, kind = read_infrared(paths["infrared"])
-    semantic = read_semantic(paths["semantic"]) if "semantic" in paths else np.zeros_like(visible)
-    for name, panel in (("infrared", infrared), ("semantic", semantic)):
-        if not same_aspect(visible.shape, panel.shape):
-            raise InputError(
-                f"{paths[name]}: {panel.shape[1]} x {panel.shape[0]} pixels, its visible picture "
-                f"has {visible.shape[1]} x {visible.shape[0]}: expected the same field of view"
-            )
-    if infrared.dtype == np.uint16:
-        assert low_high is not None  # the range was taken over all 16-bit files
-        levels = to_eight_bits(infrared.astype(np.uint16), *low_high)
-    else:
-        levels = infrared.astype(np.uint8)
-    return (
-        join_triptych(
-            square_panel(visible, panel_px),
-            square_panel(levels, panel_px),
-            square_panel(semantic, panel_px, labels=True),
-        ),
-        kind,
-    )
-
-
-def _kind_of(path: Path) -> str:
-    with Image.open(path) as image:
-        return str(image.info[_KIND])
-
-
 def _row(item: RawItem, split: str, settings: PrepareTriptychs) -> TriptychRow:
-    with_map = settings.semantic.source == "provided" and item.semantic is not None
+    semantic = _sources(item, settings).get("semantic")
     return TriptychRow(
         id=item.id,
         split=split,
         visible=item.visible.name,
         infrared=item.infrared.name,
-        semantic=item.semantic.name if with_map and item.semantic is not None else "",
+        semantic=semantic.name if semantic else "",
         caption=item.caption or settings.prompt,
         daytime=item.daytime,
         sequence=item.sequence,
@@ -184,16 +169,24 @@ def _row(item: RawItem, split: str, settings: PrepareTriptychs) -> TriptychRow:
 
 def _info(
     settings: PrepareTriptychs,
-    counts: Counter[str],
-    kinds: Counter[str],
-    low_high: tuple[int, int] | None,
+    items: Sequence[RawItem],
+    notes: Sequence[Mapping[str, str]],
+    low_high: LowHigh | None,
 ) -> dict[str, Any]:
-    return {
+    """What was done to the pictures. `notes`: those of each triptych."""
+    info: dict[str, Any] = {
         "layout": settings.layout,
         "panel_px": settings.panel_px,
         "resize": "centre crop to the short side, Lanczos (semantic map: nearest neighbour)",
         "semantic_source": settings.semantic.source,
-        "counts": dict(counts),
-        "infrared_files": dict(kinds),
+        "infrared_files": dict(Counter(note[KIND] for note in notes)),
+        "infrared_scaling": scaling_note(low_high),
         "infrared_16_bit_range": low_high,
     }
+    palette = next((item.palette for item in items if item.palette), None)
+    if palette is not None and settings.semantic.source == "provided":
+        info["semantic_palette"] = palette.as_dict()
+    borders = Counter(note[BORDER] for note in notes if BORDER in note)
+    if borders:
+        info["white_border"] = dict(borders)
+    return info

@@ -1,10 +1,13 @@
 """Train/val/test by sequence: frames of one video never straddle splits."""
 
 import hashlib
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from refract.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 
 def assign_splits(
@@ -49,6 +52,39 @@ def check_leaks(splits: Mapping[str, tuple[str, str]]) -> None:
                 f"sequence {sequence} straddles splits: {other} is in {other_split}, "
                 f"{item} in {split}"
             )
+
+
+def hold_out_val(
+    own: Mapping[str, tuple[str, str]], fractions: Mapping[str, float], seed: int
+) -> dict[str, str]:
+    """A data set's own split by id, with a val part taken from train where it has none.
+
+    `own`: id -> (sequence, split). Whole sequences of train, in an order drawn from the seed,
+    become val until it has val / (train + val) of the train items; one sequence at least is taken
+    and one stays. Nothing is taken where that share is 0, where train is empty, or, with a
+    warning, where train is a single sequence.
+    """
+    splits = {item: split for item, (_, split) in own.items()}
+    train = Counter(sequence for sequence, split in own.values() if split == "train")
+    if "val" in splits.values() or not train or fractions["val"] == 0:
+        return splits
+    if len(train) == 1:
+        logger.warning(
+            "split val stays empty: the %d items of train are one sequence, %s, which cannot be "
+            "divided without a leak",
+            train.total(),
+            next(iter(train)),
+        )
+    share = fractions["val"] / (fractions["train"] + fractions["val"])
+    wanted = max(1, round(share * train.total()))
+    held_out: set[str] = set()
+    for name in sorted(train, key=lambda name: _draw(seed, name))[:-1]:  # one stays, at least
+        if sum(train[other] for other in held_out) < wanted:
+            held_out.add(name)
+    return {
+        item: "val" if split == "train" and sequence in held_out else split
+        for item, (sequence, split) in own.items()
+    }
 
 
 def _draw(seed: int, name: str) -> bytes:

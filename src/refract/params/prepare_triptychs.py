@@ -7,6 +7,9 @@ from pydantic import Field, model_validator
 
 from refract.params.section import Section
 
+Layout = Literal[
+    "generic", "msrs", "llvip", "m3fd", "flir", "kaist", "roadscene", "dronevehicle", "table"
+]
 Share = Annotated[float, Field(ge=0, le=1, description="share of the scenes without a split")]
 
 
@@ -31,8 +34,10 @@ class SemanticMaps(Section):
 
 
 class PrepareTriptychs(Section):
-    source: Annotated[str, Field(min_length=1, description="folder of the raw data set")]
-    layout: Annotated[Literal["generic", "roadscene"], Field(description="how that folder is laid")]
+    source: Annotated[
+        str, Field(min_length=1, description="folder of the raw data set; a file for layout table")
+    ]
+    layout: Annotated[Layout, Field(description="how that folder is laid")]
     semantic: SemanticMaps
     panel_px: Annotated[
         int, Field(ge=32, le=2048, multiple_of=16, description="side of a square panel, pixels")

@@ -1,0 +1,1 @@
+"""Importers, one a module, of the data sets that `prepare_triptychs` knows; see `registry`."""
