@@ -34,7 +34,7 @@ def write_adapter(model: Path, folder: Path, settings: AdapterConfig) -> Path:
     return folder
 
 
-def generator(model: Path, adapter: Path, batch: int = 4) -> InfraredGenerator:
+def generator(model: Path, adapter: Path, batch: int = 4, **options: int) -> InfraredGenerator:
     return InfraredGenerator(
         adapter,
         read_config(adapter),
@@ -43,6 +43,7 @@ def generator(model: Path, adapter: Path, batch: int = 4) -> InfraredGenerator:
         steps=STEPS,
         batch=batch,
         seed=0,
+        **options,
     )
 
 
@@ -117,6 +118,32 @@ def test_a_picture_does_not_depend_on_its_batch(model: Path, adapter: Path) -> N
     for before in range(4):
         others = [scene(10 + i) for i in range(before)]
         assert np.array_equal(pictures(made, [*others, scene(3), scene(20)])["scene3"], alone)
+
+
+def test_a_picture_is_the_mean_of_its_samples(
+    model: Path, adapter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In decoded gray, before rounding: each sample is drawn alone here, then averaged."""
+    scenes = [scene(0), scene(1)] * 2
+    mean = generator(model, adapter, samples=3)._pictures(scenes, TEXTS)
+    made = generator(model, adapter)
+    noise = made.noise
+    singles = []
+    for sample in range(3):
+        monkeypatch.setattr(
+            made, "noise", lambda chosen, tokens, _=0, own=sample: noise(chosen, tokens, own)
+        )
+        singles.append(made._pictures(scenes, TEXTS))
+    assert torch.allclose(mean, torch.stack(singles).mean(0), atol=1e-6)
+    assert (singles[0] - singles[1]).abs().max() > 1e-2
+
+
+def test_a_mean_of_samples_does_not_depend_on_its_batch(model: Path, adapter: Path) -> None:
+    made = generator(model, adapter, samples=2, bits=16)
+    alone = pictures(made, [scene(3)])["scene3"]
+    assert alone.dtype == np.uint16
+    others = [scene(10), scene(11), scene(3)]
+    assert np.array_equal(pictures(made, others)["scene3"], alone)
 
 
 def test_another_map_name_or_seed_gives_another_picture(model: Path, adapter: Path) -> None:

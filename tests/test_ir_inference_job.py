@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from refract.adapter_files import AdapterConfig
 from refract.errors import InputError
 from refract.ir_inference_job import InferenceJob
 from refract.ir_scenes import shuffled_partners
@@ -28,9 +29,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def adapter(model: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "adapter"
     folder.mkdir()
+    return write_adapter(model, folder, trained_on(model))
+
+
+def trained_on(model: Path, **changes: object) -> AdapterConfig:
+    """Settings of an adapter with an open gate."""
     identity = model_identity(str(model), None)
-    settings = config(gate="one", prompt=PROMPT, model_identity=identity)
-    return write_adapter(model, folder, settings)
+    return config(gate="one", prompt=PROMPT, model_identity=identity, **changes)
 
 
 @pytest.fixture
@@ -48,6 +53,9 @@ def infer(
         "match_training": True,
         "batch": 2,
         "input": None,
+        "samples": 1,
+        "bits": 8,
+        "attention_maps": {"regions": None, "steps": [0], "scenes": 4},
     }
     section = InfraredModel(path=str(model), revision=None, dtype="float32", max_sequence_length=16)
     job = InferenceJob(InferIr.model_validate(values | changes), section, 0, adapter)
@@ -77,6 +85,8 @@ def test_variants_of_every_test_triptych(
     info = json.loads((tmp_path / "out" / "info.json").read_text())
     assert info["steps"] == 2 and info["guidance"] == 1.0 and info["prompt"] == PROMPT
     assert info["counts"] == {"adapter": 3, "shuffled_map": 3, "zero_map": 3}
+    assert info["samples"] == 1 and info["bits"] == 8
+    assert info["attention_maps"] == {"regions": None, "steps": [0], "scenes": 4}
 
 
 def test_finished_pictures_come_from_the_store(
@@ -88,6 +98,23 @@ def test_finished_pictures_come_from_the_store(
     assert "9 pictures, 0 computed" in caplog.text
     assert "inferring" not in caplog.text  # no model was loaded
     assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_samples_and_bits_are_part_of_a_picture(
+    model: Path, adapter: Path, triptychs: Path, tmp_path: Path
+) -> None:
+    single = infer(model, adapter, triptychs, tmp_path / "single")
+    mean = infer(model, adapter, triptychs, tmp_path / "mean", samples=3)
+    fine = infer(model, adapter, triptychs, tmp_path / "fine", samples=3, bits=16)
+    for name in single:
+        assert not np.array_equal(single[name], mean[name])
+        assert fine[name].dtype == np.uint16
+        assert np.abs(fine[name] / 257 - mean[name]).max() <= 0.51
+        assert (fine[name] % 257 != 0).any()
+    info = json.loads((tmp_path / "fine" / "info.json").read_text())
+    assert info["samples"] == 3 and info["bits"] == 16 and "65535" in info["gray_scaling"]
+    with Image.open(tmp_path / "fine" / "adapter" / "test0.png") as picture:
+        assert picture.mode.startswith("I")
 
 
 def test_the_guidance_of_the_training_is_used(

@@ -139,6 +139,16 @@ BANKS = ["extract_ref_banks", *EDIT]
         ({"ref_timesteps": [0.1, 0.7]}, BANKS),
         ({"flowalign.guidance": 7.5, "flowalign.zeta": 0.03, "flowalign.steps": 13}, EDIT),
         ({"infer_ir.steps": 11}, ["infer_ir", "evaluate"]),
+        (
+            {
+                "infer_ir.samples": 4,
+                "infer_ir.bits": 16,
+                "infer_ir.attention_maps.regions": [[0, 0.5, 0.5, 1]],
+                "infer_ir.attention_maps.steps": [1],
+                "infer_ir.attention_maps.scenes": 2,
+            },
+            ["infer_ir", "evaluate"],
+        ),
         ({"evaluate.bootstrap": 500, "evaluate.sheet_items": 3}, ["evaluate"]),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else None,

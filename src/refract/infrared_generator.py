@@ -5,9 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from refract.adapter_files import AdapterConfig, load_adapter
@@ -19,6 +17,7 @@ from refract.flux_fill import (
     load_transformer,
     load_vae,
 )
+from refract.gray_levels import Levels, quantise
 from refract.infrared_model import stack_text
 from refract.ir_generation import decode_infrared, generate_tokens, item_noise
 from refract.latent_packing import pack_latents
@@ -35,13 +34,21 @@ class Scene(NamedTuple):
     prompt: str
 
 
+class SceneTokens(NamedTuple):
+    """What the model reads of a batch of scenes, constant over steps and samples."""
+
+    x_cond: Tensor  # [B, 2n, 320]
+    semantic: Tensor  # [B, n, 64]
+    text: TextEmbedding
+
+
 class InfraredGenerator:
     """Model, VAE and noise levels, loaded once.
 
     Every forward pass has exactly `batch` scenes: a last, smaller batch is filled up by repeating
     its last scene. Matrix products of one shape treat their rows alike, so a picture does not
     depend on what else is in the batch (a test compares the bytes); with another `batch` it may
-    differ in the last bits.
+    differ in the last bits. Samples of a scene are drawn one after another for the same reason.
     """
 
     def __init__(
@@ -55,12 +62,19 @@ class InfraredGenerator:
         batch: int,
         seed: int,
         guidance: float | None = None,
+        samples: int = 1,
+        bits: int = 8,
     ) -> None:
-        """folder, config: the artefact. guidance: None takes the training's."""
+        """folder, config: the artefact. guidance: None takes the training's.
+
+        samples: a picture is the mean of so many, from independent noise. bits: 8 or 16 a pixel.
+        """
         self.config = config
         self.device = device
         self.batch = batch
         self.seed = seed
+        self.samples = samples
+        self.bits = bits
         self.model = load_adapter(folder, lambda: load_transformer(reference, device), config)
         if guidance is not None:
             self.model.guidance = guidance
@@ -73,23 +87,27 @@ class InfraredGenerator:
         scenes: Sequence[Scene],
         texts: dict[str, TextEmbedding],
         progress: Callable[[int], object] = lambda count: None,
-    ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-        """Yield (name, gray picture [P, P]) for every scene, in order.
+    ) -> Iterator[tuple[str, Levels]]:
+        """Yield (name, gray picture [P, P], scaled as in `quantise`) for every scene, in order.
 
         `texts` holds the embedding of every prompt; `progress` is called with the number of
         scenes done after each batch.
         """
-        for start in range(0, len(scenes), self.batch):
-            chosen = list(scenes[start : start + self.batch])
-            padded = chosen + chosen[-1:] * (self.batch - len(chosen))
+        for chosen, padded in self.batches(scenes):
             pictures = self._pictures(padded, texts)
             for scene, picture in zip(chosen, pictures, strict=False):
-                yield scene.name, picture.numpy()
+                yield scene.name, quantise(picture, self.bits)
             progress(len(chosen))
 
+    def batches(self, scenes: Sequence[Scene]) -> Iterator[tuple[list[Scene], list[Scene]]]:
+        """Scenes in turns of `batch`, and each turn filled up to exactly that many."""
+        for start in range(0, len(scenes), self.batch):
+            chosen = list(scenes[start : start + self.batch])
+            yield chosen, chosen + chosen[-1:] * (self.batch - len(chosen))
+
     @torch.no_grad()
-    def _pictures(self, scenes: Sequence[Scene], texts: dict[str, TextEmbedding]) -> Tensor:
-        """Gray pictures [B, P, P], uint8. The VAE sees one scene at a time."""
+    def encode(self, scenes: Sequence[Scene], texts: dict[str, TextEmbedding]) -> SceneTokens:
+        """The conditioning of `batch` scenes. The VAE sees one at a time."""
         masked, semantic = [], []
         for scene in scenes:
             visible, maps = scene.visible[None], scene.semantic[None]
@@ -97,19 +115,34 @@ class InfraredGenerator:
                 visible = fuse_pixels(visible, maps, self.config.fusion_alpha)
             masked.append(encode_masked(self.vae.encode, visible))
             semantic.append(pack_latents(self.vae.encode(maps)))
-        x_cond = with_mask(torch.cat(masked), self.config.panel_px).float()
-        noise = torch.stack([self._noise(scene, masked[0]) for scene in scenes]).to(self.device)
         text = stack_text([texts[scene.prompt] for scene in scenes], self.device)
-        tokens = generate_tokens(
-            self.model,
-            self.sigmas,
-            noise,
-            x_cond,
+        return SceneTokens(
+            with_mask(torch.cat(masked), self.config.panel_px).float(),
             torch.cat(semantic).float(),
             TextEmbedding(text.tokens.float(), text.pooled.float()),
         )
-        rows, columns = self.grid.rows, self.grid.columns
-        return torch.cat([decode_infrared(self.vae, one[None], rows, columns) for one in tokens])
 
-    def _noise(self, scene: Scene, like: Tensor) -> Tensor:
-        return item_noise(self.seed, scene.name, *like.shape[1:])
+    def noise(self, scenes: Sequence[Scene], tokens: SceneTokens, sample: int = 0) -> Tensor:
+        """x_1 [B, 2n, 64] of one sample of each scene."""
+        shape = (tokens.x_cond.shape[1], tokens.semantic.shape[2])
+        drawn = [item_noise(self.seed, scene.name, *shape, sample) for scene in scenes]
+        return torch.stack(drawn).to(self.device)
+
+    def _pictures(self, scenes: Sequence[Scene], texts: dict[str, TextEmbedding]) -> Tensor:
+        """Gray pictures [B, P, P] in [-1, 1]: the mean of the samples.
+
+        The mean of decoded pixels, before any rounding, is what has the least expected squared
+        error; that of latents, decoded, has not, since the decoder is not linear.
+        """
+        tokens = self.encode(scenes, texts)
+        drawn = (
+            self._sample(tokens, self.noise(scenes, tokens, sample))
+            for sample in range(self.samples)
+        )
+        return sum(drawn, torch.tensor(0.0)) / self.samples
+
+    def _sample(self, tokens: SceneTokens, noise: Tensor) -> Tensor:
+        """Gray pictures [B, P, P] in [-1, 1] from one noise each; the VAE sees one at a time."""
+        made = generate_tokens(self.model, self.sigmas, noise, *tokens)
+        rows, columns = self.grid.rows, self.grid.columns
+        return torch.cat([decode_infrared(self.vae, one[None], rows, columns) for one in made])

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refract.errors import InputError
-from refract.image_reading import read_infrared, read_rgb
+from refract.image_reading import Infrared, read_infrared, read_rgb
+from refract.panel_pixels import to_eight_bits
 from refract.triptych import split_triptych
 from refract.triptych_manifest import TriptychRow, read_manifest
 
@@ -44,7 +45,7 @@ def _load_scene(row: TriptychRow, folder: Path) -> Scene:
 
 
 def load_predictions(folder: Path, scenes: Sequence[Scene]) -> list[Gray]:
-    """`<folder>/<id>.png` for every scene, in order.
+    """`<folder>/<id>.png` for every scene, in order, at the truth's 8 bits.
 
     Raises:
         InputError: a scene without a picture, or one of another shape than its truth.
@@ -54,12 +55,19 @@ def load_predictions(folder: Path, scenes: Sequence[Scene]) -> list[Gray]:
         path = folder / f"{scene.id}.png"
         if not path.is_file():
             raise InputError(f"{path}: missing; infer_ir must write one picture a test scene")
-        pixels = read_infrared(path).pixels
-        if pixels.dtype != np.uint8 or pixels.shape != scene.infrared.shape:
+        pixels = _eight_bits(read_infrared(path))
+        if pixels.shape != scene.infrared.shape:
             height, width = scene.infrared.shape
             raise InputError(
-                f"{path}: {pixels.shape[1]} x {pixels.shape[0]} {pixels.dtype}, must be "
-                f"{width} x {height} uint8 like the true picture"
+                f"{path}: {pixels.shape[1]} x {pixels.shape[0]}, must be {width} x {height} like "
+                "the true picture"
             )
-        pictures.append(np.asarray(pixels, np.uint8))
+        pictures.append(pixels)
     return pictures
+
+
+def _eight_bits(picture: Infrared) -> Gray:
+    """Pictures of infer_ir.bits = 16 span 0..65535, as those of 8 span 0..255; never stretched."""
+    if picture.pixels.dtype == np.uint16:
+        return to_eight_bits(np.asarray(picture.pixels, np.uint16), 0, 65535)
+    return np.asarray(picture.pixels, np.uint8)

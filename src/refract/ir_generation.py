@@ -1,5 +1,7 @@
 """Infrared pictures from conditioning tokens: Euler steps with the adapter in each of them."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -10,9 +12,12 @@ from refract.latent_packing import unpack_latents
 from refract.sample_draws import derived_generator
 
 
-def item_noise(seed: int, item: str, tokens: int, channels: int) -> Tensor:
-    """x_1 [tokens, channels] of one item; the same whatever it is batched with."""
-    return torch.randn(tokens, channels, generator=derived_generator(seed, "infer", item))
+def item_noise(seed: int, item: str, tokens: int, channels: int, sample: int = 0) -> Tensor:
+    """x_1 [tokens, channels] of one item's sample; the same whatever it is batched with."""
+    # Sample 0 is what an item had before there were others. Their purpose has a name of its own,
+    # since an item's may hold any character.
+    parts = (seed, "infer", item) if sample == 0 else (seed, "infer sample", sample, item)
+    return torch.randn(tokens, channels, generator=derived_generator(*parts))
 
 
 @torch.no_grad()
@@ -23,27 +28,28 @@ def generate_tokens(
     x_cond: Tensor,
     semantic: Tensor,
     text: TextEmbedding,
+    callback: Callable[[int, Tensor], None] | None = None,
 ) -> Tensor:
     """Diptych tokens x_0 [B, 2n, 64] from noise of that shape; x_cond [B, 2n, 320].
 
     K and V of the map are computed once; the adapter acts at every step, since it is part of the
-    model's forward.
+    model's forward. `callback` as in `sample_euler`.
     """
     projected = model.project(semantic)
 
     def velocity(x_t: Tensor, sigma: Tensor) -> Tensor:
         return model(x_t, sigma.expand(len(x_t)), x_cond, semantic, text, projected)
 
-    return sample_euler(velocity, noise, sigmas.to(noise.device))
+    return sample_euler(velocity, noise, sigmas.to(noise.device), callback)
 
 
 def decode_infrared(vae: FillVae, tokens: Tensor, rows: int, columns: int) -> Tensor:
-    """The right half of decoded diptychs as gray pictures [B, P, P], uint8.
+    """The right half of decoded diptychs as gray pictures [B, P, P] in [-1, 1], on the CPU.
 
     rows, columns: tokens of a panel. Both halves are decoded, as both were encoded: the VAE's
     normalisation and its receptive field see the whole diptych.
     """
     pictures = vae.decode(unpack_latents(tokens, rows, 2 * columns))
     right = pictures[..., pictures.shape[-1] // 2 :]
-    gray = right.float().mean(1)  # the truth has three equal channels
-    return ((gray + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
+    gray: Tensor = right.float().mean(1)  # the truth has three equal channels
+    return gray.cpu()

@@ -16,9 +16,19 @@ from refract.adapter_files import CONFIG_NAME, AdapterConfig, read_config
 from refract.atomic import replace_directory
 from refract.device import pick_device
 from refract.errors import InputError
+from refract.flux_fill import TextEmbedding
+from refract.gray_levels import scaling
 from refract.import_closure import closure
 from refract.infrared_generator import InfraredGenerator
-from refract.ir_scenes import SceneSource, held_out_scenes, map_fingerprint, read_scene, user_scenes
+from refract.ir_attention_job import AttentionJob, check_attention
+from refract.ir_scenes import (
+    OWN_MAP,
+    SceneSource,
+    held_out_scenes,
+    map_fingerprint,
+    read_scene,
+    user_scenes,
+)
 from refract.item_store import ItemStore, hash_file, materialise, state_root
 from refract.model_identity import model_identity
 from refract.params.infer_ir import InferIr
@@ -28,6 +38,7 @@ from refract.text_cache import embed_prompts
 logger = logging.getLogger(__name__)
 
 INFO_NAME = "info.json"
+ATTENTION_NAME = "attention_maps"
 
 
 @dataclass
@@ -43,10 +54,12 @@ class InferenceJob:
         """Fill `output` with <variant>/<id>.png and info.json.
 
         Variants: adapter (the own map), shuffled_map (another scene's), zero_map (a black one),
-        and `input` for the pictures of infer_ir.input. Only what the item store lacks is
-        computed; the model loads only where something is.
+        and `input` for the pictures of infer_ir.input. Where infer_ir.attention_maps asks for
+        them, attention_maps/<id>/ holds overlays of the first test scenes. Only what the item
+        store lacks is computed; the model loads only where something is.
         """
         self._check_training()
+        check_attention(self.settings.attention_maps, self.config, self.adapter)
         semantic_used = self.config.mode != "none"
         scenes = held_out_scenes(triptychs, self.seed, self.settings.prompt)
         if self.settings.input is not None:
@@ -59,9 +72,12 @@ class InferenceJob:
             key: scene for key, scene in zip(keys, scenes, strict=True) if store.get(key) is None
         }
         self._compute(missing, store)
+        attention = self._attention(keys, scenes)
         with replace_directory(output) as folder:
             for key, scene in zip(keys, scenes, strict=True):
                 materialise(store.folder / key, folder / scene.variant)
+            for name, slot in attention.items():
+                materialise(slot, folder / ATTENTION_NAME / name)
             info = self._info(triptychs, scenes)
             (folder / INFO_NAME).write_text(json.dumps(info, indent=2, sort_keys=True) + "\n")
         logger.info("infrared: %d pictures, %d computed", len(scenes), store.computed)
@@ -120,6 +136,8 @@ class InferenceJob:
                 "steps": self.settings.steps,
                 "batch": self.settings.batch,
                 "guidance": self.guidance,
+                "samples": self.settings.samples,
+                "bits": self.settings.bits,
                 "infrared_model": self.section.model_dump(
                     mode="json", exclude={"path", "revision"}
                 ),
@@ -132,33 +150,17 @@ class InferenceJob:
     def _compute(self, missing: dict[str, SceneSource], store: ItemStore) -> None:
         if not missing:
             return
-        device = pick_device()
         logger.info(
-            "inferring %d pictures on %s, %s, %d Euler steps, model %s (%s)",
+            "inferring %d pictures on %s, %s, %d Euler steps, samples %d, model %s (%s)",
             len(missing),
-            device,
+            pick_device(),
             self.section.dtype,
             self.settings.steps,
+            self.settings.samples,
             self.section.path,
             self.identity,
         )
-        generator = InfraredGenerator(
-            self.adapter,
-            self.config,
-            self.section,
-            device=device,
-            steps=self.settings.steps,
-            batch=self.settings.batch,
-            seed=self.seed,
-            guidance=self.guidance,
-        )
-        texts = embed_prompts(
-            {scene.prompt for scene in missing.values()},
-            self.section,
-            root=state_root(),
-            model_identity=self.identity,
-            device=device,
-        )
+        generator, texts = self._load(list(missing.values()))
         pending = list(missing.items())
         panel_px = self.config.panel_px
         with tqdm(total=len(pending), desc="infrared", unit="picture", mininterval=1) as bar:
@@ -170,6 +172,45 @@ class InferenceJob:
                     with store.create(key) as slot:
                         Image.fromarray(pixels).save(slot / f"{name}.png")
 
+    def _attention(self, keys: Sequence[str], scenes: Sequence[SceneSource]) -> dict[str, Path]:
+        """Folder of overlays by scene id; empty where none are asked for."""
+        wanted = self.settings.attention_maps
+        if not wanted.regions:
+            return {}
+        pairs = zip(keys, scenes, strict=True)
+        own = [(key, scene) for key, scene in pairs if scene.variant == OWN_MAP]
+        return AttentionJob(wanted, self.config).run(dict(own[: wanted.scenes]), self._load)
+
+    @cached_property
+    def generator(self) -> InfraredGenerator:
+        """Loaded when first needed, once for the pictures and the attention maps."""
+        return InfraredGenerator(
+            self.adapter,
+            self.config,
+            self.section,
+            device=pick_device(),
+            steps=self.settings.steps,
+            batch=self.settings.batch,
+            seed=self.seed,
+            guidance=self.guidance,
+            samples=self.settings.samples,
+            bits=self.settings.bits,
+        )
+
+    def _load(
+        self, scenes: Sequence[SceneSource]
+    ) -> tuple[InfraredGenerator, dict[str, TextEmbedding]]:
+        """The generator and the embeddings of the scenes' prompts."""
+        generator = self.generator
+        texts = embed_prompts(
+            {scene.prompt for scene in scenes},
+            self.section,
+            root=state_root(),
+            model_identity=self.identity,
+            device=generator.device,
+        )
+        return generator, texts
+
     def _info(self, triptychs: Path, scenes: Sequence[SceneSource]) -> dict[str, Any]:
         prepared = triptychs / INFO_NAME
         source = json.loads(prepared.read_text()) if prepared.is_file() else {}
@@ -177,6 +218,10 @@ class InferenceJob:
         return {
             "steps": self.settings.steps,
             "guidance": self.guidance,
+            "samples": self.settings.samples,
+            "bits": self.settings.bits,
+            "gray_scaling": scaling(self.settings.bits),
+            "attention_maps": self.settings.attention_maps.model_dump(mode="json"),
             "device": pick_device(),
             "dtype": self.section.dtype,
             "torch": torch.__version__,

@@ -9,6 +9,7 @@ from PIL import Image
 
 from refract.atomic import write_atomic
 from refract.flux_fill import ModelReference, free_memory, load_sigmas, load_vae
+from refract.gray_levels import quantise
 from refract.infrared_model import InfraredModel
 from refract.ir_generation import decode_infrared, generate_tokens, item_noise
 from refract.ir_training_data import TrainingData
@@ -39,7 +40,7 @@ def write_samples(
     )
     model.train(was_training)
     vae = load_vae(reference, data.device)
-    gray = decode_infrared(vae, result, model.grid.rows, model.grid.columns).numpy()
+    gray = quantise(decode_infrared(vae, result, model.grid.rows, model.grid.columns), bits=8)
     del vae
     free_memory()
     rows = []

@@ -19,7 +19,8 @@ from refract.triptych_latents import read_triptych
 from refract.triptych_layouts import ALIASES, find_panel_folder, pictures_by_stem
 from refract.triptych_manifest import TriptychRow, read_manifest
 
-VARIANTS = ("adapter", "shuffled_map", "zero_map")
+OWN_MAP = "adapter"
+VARIANTS = (OWN_MAP, "shuffled_map", "zero_map")
 USER_VARIANT = "input"
 
 
@@ -46,7 +47,7 @@ def held_out_scenes(triptychs: Path, seed: int, prompt: str | None) -> list[Scen
     for row in rows:
         path = row.path(triptychs)
         maps = {
-            "adapter": path,
+            OWN_MAP: path,
             "shuffled_map": partners[row.id].path(triptychs),
             "zero_map": None,
         }

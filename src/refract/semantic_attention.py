@@ -91,6 +91,13 @@ class SemanticCrossAttention(nn.Module):
             key = _rotate(key, semantic_grid)
         return KeyValue(key, value)
 
+    def query(self, image_tokens: Tensor, image_grid: Tensor) -> Tensor:
+        """Q [B, heads, N, head_dim] of the image tokens [B, N, dim] at coordinates [N, 2]."""
+        query = rearrange(
+            self.to_q(self.image_norm(image_tokens)), "b n (h d) -> b h n d", h=self.num_heads
+        )
+        return _rotate(query, image_grid) if self.position == "rope2d" else query
+
     def forward(
         self,
         image_tokens: Tensor,
@@ -107,16 +114,12 @@ class SemanticCrossAttention(nn.Module):
         if projected is None:
             projected = self.project(semantic_tokens, semantic_grid)
         key, value = projected
-        query = rearrange(
-            self.to_q(self.image_norm(image_tokens)), "b n (h d) -> b h n d", h=self.num_heads
-        )
-        if self.position == "rope2d":
-            query = _rotate(query, image_grid)
-        bias = self._distance_bias(image_grid, semantic_grid, query.dtype)
+        query = self.query(image_tokens, image_grid)
+        bias = self.distance_bias(image_grid, semantic_grid, query.dtype)
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         return image_tokens + self.scale * self.to_out(rearrange(attended, "b h n d -> b n (h d)"))
 
-    def _distance_bias(
+    def distance_bias(
         self, image_grid: Tensor, semantic_grid: Tensor, dtype: torch.dtype
     ) -> Tensor | None:
         """-slope_h * squared distance, [1, heads, N, M]; None for the other positions."""

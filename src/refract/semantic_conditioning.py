@@ -5,7 +5,7 @@ the 64 masked-picture channels of the infrared half, which are otherwise constan
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,6 +36,15 @@ class DiptychGrid:
     def panels(self, count: int) -> Tensor:
         """Panel-relative coordinates [count * n, 2] of `count` panels side by side."""
         return panel_grid(self.rows, self.columns, count)
+
+
+class AdapterInputs(NamedTuple):
+    """What an adapter reads at its site; N tokens of the infrared half or of both, M of the map."""
+
+    image: Tensor  # [B, N, 64]
+    semantic: Tensor  # [B, M, 64]
+    image_grid: Tensor  # [N, 2]
+    semantic_grid: Tensor  # [M, 2]
 
 
 class SemanticConditioning:
@@ -71,19 +80,25 @@ class SemanticConditioning:
         self, x_t: Tensor, x_cond: Tensor, semantic: Tensor, projected: list[KeyValue] | None = None
     ) -> tuple[Tensor, Tensor]:
         """x_t [B, 2n, 64] and x_cond [B, 2n, 320] with the semantic signal added at the site."""
+        enhanced = self.adapter(*self.adapter_inputs(x_t, x_cond, semantic), projected)
         if self.site == "x_t":
-            return self._enhance(x_t, semantic, projected), x_cond
+            return self._put(x_t, enhanced), x_cond
         channels = x_t.shape[-1]
         masked, mask = x_cond[..., :channels], x_cond[..., channels:]
-        return x_t, torch.cat([self._enhance(masked, semantic, projected), mask], -1)
+        return x_t, torch.cat([self._put(masked, enhanced), mask], -1)
 
-    def _enhance(
-        self, tokens: Tensor, semantic: Tensor, projected: list[KeyValue] | None
-    ) -> Tensor:
-        chosen = tokens if self._both_halves else tokens[:, self._infrared]
-        enhanced = self.adapter(
-            chosen, self._laid_out(semantic), self._image_grid, self._semantic_grid, projected
-        )
+    def adapter_inputs(self, x_t: Tensor, x_cond: Tensor, semantic: Tensor) -> AdapterInputs:
+        """The tokens of the site and the laid-out map; shapes as in `__call__`."""
+        tokens = x_t if self.site == "x_t" else x_cond[..., : x_t.shape[-1]]
+        image = tokens if self._both_halves else tokens[:, self._infrared]
+        return AdapterInputs(image, self._laid_out(semantic), self._image_grid, self._semantic_grid)
+
+    @property
+    def infrared_inputs(self) -> Tensor:
+        """Boolean [N]: which of the adapter's image tokens are of the infrared half."""
+        return self._infrared if self._both_halves else self._infrared[self._infrared]
+
+    def _put(self, tokens: Tensor, enhanced: Tensor) -> Tensor:
         if self._both_halves:
             return enhanced
         result = tokens.clone()
