@@ -26,6 +26,10 @@ def main() -> None:
 
     from refract.triptych_building import prepare_triptychs
 
+    if params.prepare_triptychs.semantic.source == "model":  # else no torch is needed
+        from refract.determinism import make_deterministic
+
+        make_deterministic(params.seed)
     prepare_triptychs(params.prepare_triptychs, params.seed, paths.output)
 
 

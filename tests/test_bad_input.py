@@ -26,6 +26,8 @@ PARAMS = [
     ("prepare_triptychs", "prepare_triptychs.panel_px", 100, "panel_px = 100: must be a whole"),
     ("prepare_triptychs", "prepare_triptychs.split.train", 0.99, "train + val + test = "),
     ("prepare_triptychs", "prepare_triptychs.layout", "mrss", "layout = 'mrss': must be one of"),
+    ("prepare_triptychs", "prepare_triptychs.semantic.source", "model", "= model needs model, the"),
+    ("prepare_triptychs", "prepare_triptychs.semantic.model", "", "model = '': must be a string"),
     ("prepare_triptychs", "seed", -1, "seed = -1: must be a whole number >= 0"),
     ("prepare_triptychs", "size", 3, "size: this name is banned"),
     ("prepare_triptychs", "flowalign.nfiles", 3, "flowalign.nfiles: this name is banned"),

@@ -67,7 +67,7 @@ def test_roadscene_goes_through_by_params_alone(shared: Path, tmp_path: Path) ->
             "source": str(source),
             "layout": "roadscene",
             "panel_px": 32,
-            "semantic": {"source": "none"},
+            "semantic": {"source": "none", "model": None, "revision": None},
             "split": {"train": 0.8, "val": 0.1, "test": 0.1},
         },
     )
@@ -101,7 +101,10 @@ def test_a_corrupt_picture_stops_prepare_triptychs(tmp_path: Path) -> None:
     params = write_params(
         tmp_path,
         tmp_path,
-        prepare_triptychs={"source": str(tmp_path / "raw"), "semantic": {"source": "none"}},
+        prepare_triptychs={
+            "source": str(tmp_path / "raw"),
+            "semantic": {"source": "none", "model": None, "revision": None},
+        },
     )
     output = tmp_path / "out"
     done = stage("prepare_triptychs", params=params, output=output)

@@ -14,10 +14,12 @@ from refract.lora import WEIGHTS_NAME
 from refract.model_identity import model_identity
 from refract.params.infer_ir import InferIr
 from refract.params.models import InfraredModel
+from refract.semantic_maps import map_model
 from refract.triptych_manifest import TriptychRow
 from tests.test_adapter_files import config
 from tests.test_infrared_generator import write_adapter
 from tests.tiny_fill import PROMPT, write_tiny_fill, write_triptychs
+from tests.tiny_segmenter import write_mask2former
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +148,47 @@ def test_own_pictures_need_no_truth(
         Image.fromarray(ids).save(folder / "labels" / Path(name).with_suffix(".png").name)
     with_maps = infer(model, adapter, triptychs, tmp_path / "out", input=str(folder))
     assert not np.array_equal(with_maps["input/x.png"], made["input/x.png"])
+
+
+def write_info(triptychs: Path, segmenter: Path) -> None:
+    made = map_model(str(segmenter), None)
+    info = {"semantic_source": f"model {made}", "semantic_model": made._asdict()}
+    (triptychs / "info.json").write_text(json.dumps(info))
+
+
+def test_own_pictures_get_maps_of_the_segmenter_of_the_training(
+    model: Path, adapter: Path, triptychs: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for name in ("x.jpg", "y.png"):
+        Image.fromarray(random.integers(0, 256, (50, 70, 3), np.uint8)).save(folder / name)
+    black = infer(model, adapter, triptychs, tmp_path / "out", input=str(folder))
+    segmenter = write_mask2former(tmp_path / "segmenter")
+    write_info(triptychs, segmenter)
+    made = infer(model, adapter, triptychs, tmp_path / "out", input=str(folder))
+    assert not np.array_equal(made["input/x.png"], black["input/x.png"])
+    assert np.array_equal(made["adapter/test0.png"], black["adapter/test0.png"])
+    info = json.loads((tmp_path / "out" / "info.json").read_text())
+    assert info["semantic_source"].startswith(f"model {segmenter} (files:")
+
+    write_mask2former(segmenter, seed=1)
+    with pytest.raises(InputError, match="run prepare_triptychs again"):
+        infer(model, adapter, triptychs, tmp_path / "out", input=str(folder))
+    told = {"input": str(folder), "match_training": False}
+    other = infer(model, adapter, triptychs, tmp_path / "out", **told)
+    assert not np.array_equal(made["input/x.png"], other["input/x.png"])
+
+
+def test_own_pictures_without_maps_are_told(
+    model: Path, adapter: Path, triptychs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "mine").mkdir()
+    Image.new("RGB", (40, 40)).save(tmp_path / "mine" / "x.png")
+    (triptychs / "info.json").write_text(json.dumps({"semantic_source": "provided"}))
+    infer(model, adapter, triptychs, tmp_path / "out", input=str(tmp_path / "mine"))
+    assert "1 photos have no semantic map" in caplog.text
 
 
 def row(name: str, sequence: str) -> TriptychRow:

@@ -189,6 +189,26 @@ def test_adapter_settings_do_not_reach_the_edits(pipeline: Pipeline) -> None:
     }
 
 
+def test_a_segmenter_starts_the_infrared_branch(pipeline: Pipeline) -> None:
+    changes = {
+        "prepare_triptychs.semantic.source": "model",
+        "prepare_triptychs.semantic.model": "owner/name",
+        "prepare_triptychs.semantic.revision": "v1",
+    }
+    for key, value in changes.items():
+        pipeline.set(key, value)
+    changed = pipeline.changed_settings()
+    assert changed["prepare_triptychs"] == set(changes)
+    assert not any(found for stage, found in changed.items() if stage != "prepare_triptychs")
+    assert set(pipeline.rerun()) == {
+        "prepare_triptychs",
+        "train_ir_adapter",
+        "infer_ir",
+        "extract_ref_banks",  # comes out equal, so no edit runs
+        "evaluate",
+    }
+
+
 def test_adapter_settings_reach_the_edits_of_an_infrared_case(pipeline: Pipeline) -> None:
     def change(document: Any) -> None:
         next(iter(document["cases"].values()))["target_image"] = "infer_ir"

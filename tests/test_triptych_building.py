@@ -7,19 +7,23 @@ import pytest
 from PIL import Image
 
 from refract.errors import InputError
+from refract.model_identity import model_identity
 from refract.params.prepare_triptychs import PrepareTriptychs
 from refract.triptych import split_triptych
 from refract.triptych_building import prepare_triptychs
 from refract.triptych_manifest import read_manifest
+from tests.tiny_segmenter import write_mask2former
 
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}
 
 
-def settings(source: Path, semantic: str = "provided", **changes: object) -> PrepareTriptychs:
+def settings(
+    source: Path, semantic: str = "provided", model: Path | None = None, **changes: object
+) -> PrepareTriptychs:
     values = {
         "source": str(source),
         "layout": "generic",
-        "semantic": {"source": semantic},
+        "semantic": {"source": semantic, "model": model and str(model), "revision": None},
         "panel_px": 32,
         "split": SHARES,
         "prompt": "infrared",
@@ -92,6 +96,41 @@ def test_without_maps_the_third_panel_is_black(tmp_path: Path) -> None:
         assert row.semantic == ""
     info = json.loads((tmp_path / "out" / "info.json").read_text())
     assert info["semantic_source"] == "none"
+
+
+def test_a_segmenter_makes_the_maps(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    raw, out = write_raw(tmp_path / "raw"), tmp_path / "out"
+    model = write_mask2former(tmp_path / "model")
+    with caplog.at_level("INFO"):
+        prepare_triptychs(settings(raw, "model", model), 0, out)
+        first = {row.id: row.path(out).read_bytes() for row in read_manifest(out)}
+        shares = {"train": 0.4, "val": 0.3, "test": 0.3}
+        prepare_triptychs(settings(raw, "model", model, split=shares), 0, out)
+    assert caplog.text.count("10 photos, 10 computed") == 1
+    assert caplog.text.count("10 photos, 0 computed") == 1
+    assert caplog.text.count("segmenting 10 photos") == 1  # loaded once
+    rows = read_manifest(out)
+    assert {row.id: row.path(out).read_bytes() for row in rows} == first
+    assert any(panels(row.path(out))[2].any() for row in rows)
+    assert all(row.semantic == "" for row in rows)
+    info = json.loads((out / "info.json").read_text())
+    identity = model_identity(str(model), None)
+    assert info["semantic_source"] == f"model {model} ({identity})"
+    assert info["semantic_model"]["identity"] == identity
+
+
+def test_a_segmenter_takes_the_place_of_maps_and_borders(tmp_path: Path) -> None:
+    model = write_mask2former(tmp_path / "model")
+    for layout, raw in (
+        ("msrs", write_msrs(tmp_path / "msrs")),
+        ("dronevehicle", write_dronevehicle(tmp_path / "drone", 100)),
+    ):
+        out = tmp_path / f"{layout}_out"
+        prepare_triptychs(settings(raw, "model", model, layout=layout), 0, out)
+        info = json.loads((out / "info.json").read_text())
+        assert "semantic_palette" not in info
+        assert info.get("white_border", {}).keys() <= {"cropped"}
+        assert any(panels(row.path(out))[2].any() for row in read_manifest(out))
 
 
 def test_sixteen_bit_infrared_shares_one_range(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from refract.ir_scenes import (
     read_scene,
     user_scenes,
 )
+from refract.ir_user_maps import with_model_maps
 from refract.item_store import ItemStore, hash_file, materialise, state_root
 from refract.model_identity import model_identity
 from refract.params.infer_ir import InferIr
@@ -63,8 +64,7 @@ class InferenceJob:
         semantic_used = self.config.mode != "none"
         scenes = held_out_scenes(triptychs, self.seed, self.settings.prompt)
         if self.settings.input is not None:
-            prompt = self.settings.prompt or self.config.prompt
-            scenes += user_scenes(Path(self.settings.input), prompt)
+            scenes += self._user_scenes(Path(self.settings.input), triptychs, semantic_used)
         store = ItemStore(state_root(), "infer_ir")
         code = closure("stages.infer_ir")
         keys = [self._key(scene, store, code, semantic_used) for scene in scenes]
@@ -120,6 +120,13 @@ class InferenceJob:
                     f"{name} = {own}: the adapter in {self.adapter} was trained with {trained}; "
                     "set infer_ir.match_training: false to go on"
                 )
+
+    def _user_scenes(self, folder: Path, triptychs: Path, semantic_used: bool) -> list[SceneSource]:
+        scenes = user_scenes(folder, self.settings.prompt or self.config.prompt)
+        if not semantic_used:
+            return scenes
+        match_training = self.settings.match_training
+        return with_model_maps(scenes, triptychs / INFO_NAME, match_training=match_training)
 
     def _key(
         self, scene: SceneSource, store: ItemStore, code: Sequence[Path], semantic_used: bool

@@ -18,6 +18,7 @@ from refract.item_store import ItemStore, hash_file, materialise, state_root
 from refract.layouts.raw_item import RawItem
 from refract.layouts.registry import import_items
 from refract.params.prepare_triptychs import PrepareTriptychs
+from refract.semantic_maps import MAP_MODEL, MapModel, Photo, map_model, model_maps
 from refract.triptych_identity import content_hash
 from refract.triptych_manifest import TriptychRow, write_manifest
 from refract.triptych_panels import BORDER, KIND, build_triptych, notes_of
@@ -36,20 +37,28 @@ def prepare_triptychs(settings: PrepareTriptychs, seed: int, output: Path) -> No
     items = import_items(settings.layout, Path(settings.source))
     if settings.semantic.source == "provided":
         _require_maps(items, settings)
+    model = _map_model(settings)
     splits = _splits(items, settings, seed)
     low_high = sixteen_bit_range(item.infrared for item in items)
-    hashes = {item.id: _hashes(item, settings) for item in items}
+    maps = _maps(items, settings, model)
+    sources = {
+        item.id: _sources(item, semantic) for item, semantic in zip(items, maps, strict=True)
+    }
+    hashes = {
+        name: {kind: hash_file(path) for kind, path in paths.items()}
+        for name, paths in sources.items()
+    }
     rows = [_row(item, splits[item.id], settings) for item in items]
     store = ItemStore(state_root(), "prepare_triptychs")
     code = closure("refract.triptych_building")
     notes = []
     with replace_directory(output) as folder:
         for item in tqdm(items, desc="triptychs", unit="triptych", mininterval=1):
-            slot = _slot(item, settings, low_high, hashes[item.id], store, code)
+            slot = _slot(item, settings, low_high, sources[item.id], hashes[item.id], store, code)
             materialise(slot, folder / splits[item.id])
             notes.append(notes_of(slot / f"{item.id}.png"))
         write_manifest(rows, folder)
-        info = _info(settings, items, notes, low_high) | {
+        info = _info(settings, items, notes, low_high, model) | {
             "counts": dict(Counter(splits.values())),
             "content_hash": content_hash(rows, hashes),
         }
@@ -67,7 +76,7 @@ def _report(settings: PrepareTriptychs, info: Mapping[str, Any], store: ItemStor
         store.hits,
         store.computed,
         info["infrared_files"],
-        settings.semantic.source,
+        info["semantic_source"],
         info["content_hash"][:12],
     )
     coloured = sum(n for kind, n in info["infrared_files"].items() if kind.endswith("colour"))
@@ -89,8 +98,17 @@ def _require_maps(items: Sequence[RawItem], settings: PrepareTriptychs) -> None:
     if lacking is not None:
         raise InputError(
             f"{settings.source}: no semantic map of {lacking.id} (layout {settings.layout}); add "
-            "the maps, or set prepare_triptychs.semantic.source: none"
+            "the maps, or set prepare_triptychs.semantic.source: none (or model, with "
+            "prepare_triptychs.semantic.model)"
         )
+
+
+def _map_model(settings: PrepareTriptychs) -> MapModel | None:
+    """The segmenter that makes the maps, where one does."""
+    semantic = settings.semantic
+    if semantic.source != "model" or semantic.model is None:
+        return None
+    return map_model(semantic.model, semantic.revision)
 
 
 def _splits(items: Sequence[RawItem], settings: PrepareTriptychs, seed: int) -> dict[str, str]:
@@ -107,32 +125,38 @@ def _splits(items: Sequence[RawItem], settings: PrepareTriptychs, seed: int) -> 
     return {item.id: by_sequence[item.sequence] for item in items}
 
 
-def _sources(item: RawItem, settings: PrepareTriptychs) -> dict[str, Path]:
-    """The item's files by kind, without a map that is not wanted."""
+def _maps(
+    items: Sequence[RawItem], settings: PrepareTriptychs, model: MapModel | None
+) -> list[Path | None]:
+    """Each item's map, None where none is wanted; `model` makes those that are not there yet."""
+    if model is not None:
+        return [*model_maps([Photo(x.visible, x.white_border_px) for x in items], model)]
+    provided = settings.semantic.source == "provided"
+    return [item.semantic if provided else None for item in items]
+
+
+def _sources(item: RawItem, semantic: Path | None) -> dict[str, Path]:
+    """The files a triptych is made of, by kind."""
     paths = {"visible": item.visible, "infrared": item.infrared}
-    if settings.semantic.source == "provided" and item.semantic is not None:
-        paths["semantic"] = item.semantic
-    return paths
-
-
-def _hashes(item: RawItem, settings: PrepareTriptychs) -> dict[str, str]:
-    return {kind: hash_file(path) for kind, path in _sources(item, settings).items()}
+    return paths if semantic is None else paths | {"semantic": semantic}
 
 
 def _slot(
     item: RawItem,
     settings: PrepareTriptychs,
     low_high: LowHigh | None,
+    paths: Mapping[str, Path],
     hashes: Mapping[str, str],
     store: ItemStore,
     code: list[Path],
 ) -> Path:
+    palette = item.palette if settings.semantic.source == "provided" else None
     key = store.key(
         params={
             "id": item.id,
             "panel_px": settings.panel_px,
             "range": low_high,
-            "palette": item.palette and item.palette.as_dict(),
+            "palette": palette and palette.as_dict(),
             "white_border_px": item.white_border_px,
         },
         inputs=hashes,
@@ -141,10 +165,10 @@ def _slot(
     slot = store.get(key)
     if slot is None:
         pixels, notes = build_triptych(
-            _sources(item, settings),
+            paths,
             settings.panel_px,
             low_high,
-            palette=item.palette,
+            palette=palette,
             white_border_px=item.white_border_px,
         )
         with store.create(key) as folder:
@@ -154,7 +178,7 @@ def _slot(
 
 
 def _row(item: RawItem, split: str, settings: PrepareTriptychs) -> TriptychRow:
-    semantic = _sources(item, settings).get("semantic")
+    semantic = item.semantic if settings.semantic.source == "provided" else None
     return TriptychRow(
         id=item.id,
         split=split,
@@ -172,17 +196,20 @@ def _info(
     items: Sequence[RawItem],
     notes: Sequence[Mapping[str, str]],
     low_high: LowHigh | None,
+    model: MapModel | None,
 ) -> dict[str, Any]:
     """What was done to the pictures. `notes`: those of each triptych."""
     info: dict[str, Any] = {
         "layout": settings.layout,
         "panel_px": settings.panel_px,
         "resize": "centre crop to the short side, Lanczos (semantic map: nearest neighbour)",
-        "semantic_source": settings.semantic.source,
+        "semantic_source": settings.semantic.source if model is None else f"model {model}",
         "infrared_files": dict(Counter(note[KIND] for note in notes)),
         "infrared_scaling": scaling_note(low_high),
         "infrared_16_bit_range": low_high,
     }
+    if model is not None:
+        info[MAP_MODEL] = model._asdict()
     palette = next((item.palette for item in items if item.palette), None)
     if palette is not None and settings.semantic.source == "provided":
         info["semantic_palette"] = palette.as_dict()

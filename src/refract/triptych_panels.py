@@ -33,13 +33,14 @@ def build_triptych(
 
     `paths`: the files by kind; without `semantic` the map is black. `low_high`: the range of
     16-bit infrared values. `palette`: the map is a file of class ids. `white_border_px`: a white
-    margin of this width is cropped off the visible and the infrared picture, where it is there.
+    margin of this width is cropped off the pictures and the map, where it is there.
 
     Raises InputError for an unreadable file and for panels of different fields of view.
     """
     visible = read_rgb(paths["visible"])
     pixels, kind = read_thermal(paths["infrared"])
     infrared = to_levels(pixels, low_high)
+    semantic = _map(paths.get("semantic"), palette, visible)
     notes = PngInfo()
     notes.add_text(KIND, kind)
     if white_border_px:
@@ -47,8 +48,9 @@ def build_triptych(
         framed = framed and has_white_border(infrared, white_border_px)
         notes.add_text(BORDER, "cropped" if framed else "not there")
         if framed:
-            visible, infrared = (crop_border(x, white_border_px) for x in (visible, infrared))
-    semantic = _map(paths.get("semantic"), palette, visible)
+            visible, infrared, semantic = (
+                crop_border(x, white_border_px) for x in (visible, infrared, semantic)
+            )
     _check_views(paths, visible, {"infrared": infrared, "semantic": semantic})
     triptych = join_triptych(
         square_panel(visible, panel_px),

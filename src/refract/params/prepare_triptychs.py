@@ -28,9 +28,27 @@ class Split(Section):
 
 class SemanticMaps(Section):
     source: Annotated[
-        Literal["provided", "none"],
-        Field(description="maps from the data set, or an all-zero map"),
+        Literal["provided", "model", "none"],
+        Field(description="maps from the data set, from a segmenter, or an all-zero map"),
     ]
+    model: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            description="segmenter for source model: folder or hub id; $VARIABLES expand",
+        ),
+    ]
+    revision: Annotated[
+        str | None, Field(description="commit, tag or branch of a hub id; null takes main")
+    ]
+
+    @model_validator(mode="after")
+    def _model_is_named(self) -> Self:
+        if self.source == "model" and self.model is None:
+            raise ValueError(
+                "source = model needs model, the folder or hub id of a Mask2Former or OneFormer"
+            )
+        return self
 
 
 class PrepareTriptychs(Section):
