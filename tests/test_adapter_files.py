@@ -85,6 +85,7 @@ def forward(model: InfraredModel) -> torch.Tensor:
         {"mode": "panel"},
         {"mode": "none"},
         {"precision": "bfloat16"},
+        {"precision": "float16"},
     ],
 )
 def test_a_loaded_adapter_repeats_the_training_forward(

@@ -8,11 +8,15 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import pytest
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file
+from torch.amp import GradScaler
 
 from refract.errors import InputError
 from refract.ir_objective import flow_matching_loss
@@ -43,6 +47,7 @@ def settings(semantic: dict[str, str] | None = None, **changes: object) -> IrAda
         "gate": "zero_projection",
         "site": "x_cond",
         "fusion_alpha": 0.5,
+        "fusion": "fixed",
     }
     values: dict[str, object] = {
         "semantic": form | (semantic or {}),
@@ -63,6 +68,7 @@ def settings(semantic: dict[str, str] | None = None, **changes: object) -> IrAda
         "accumulation": 1,
         "mirror": True,
         "precision": "float32",
+        "ema": 0.0,
         "grad_clip": 1.0,
         "gradient_checkpointing": False,
         "guidance": 1.0,
@@ -100,18 +106,33 @@ def test_two_trainings_from_scratch_are_byte_identical(
     ]
 
 
+PRODIGY: dict[str, Any] = {"optimizer": "prodigy", "lr": 1.0, "semantic_lr": 1.0, "scale_lr": 1.0}
+
+
+LEARNABLE = {"semantic": {"mode": "pixel_fusion", "fusion": "learnable"}}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, PRODIGY, {"ema": 0.9}, LEARNABLE],
+    ids=["adamw", "prodigy", "ema", "learnable_fusion"],
+)
 def test_a_killed_training_goes_on_bit_for_bit(
-    model: Path, triptychs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path,
+    triptychs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
 ) -> None:
     monkeypatch.setenv("REFRACT_STATE", str(tmp_path / "straight"))
-    straight = train(model, triptychs, tmp_path / "out_straight", steps=24)
+    straight = train(model, triptychs, tmp_path / "out_straight", steps=24, **options)
 
     state = tmp_path / "killed"
     code = (
         "from pathlib import Path\n"
         "from tests.test_ir_training_job import train\n"
         f"train(Path({str(model)!r}), Path({str(triptychs)!r}), Path({str(tmp_path / 'x')!r}), "
-        "steps=24)\n"
+        f"steps=24, **{options!r})\n"
     )
     environment = os.environ | {"REFRACT_STATE": str(state), "PYTHONPATH": f"{ROOT}:{ROOT}/src"}
     worker = subprocess.Popen(
@@ -127,8 +148,71 @@ def test_a_killed_training_goes_on_bit_for_bit(
     assert list(state.glob("checkpoints/*/step_*"))
 
     monkeypatch.setenv("REFRACT_STATE", str(state))
-    assert train(model, triptychs, tmp_path / "out_resumed", steps=24) == straight
+    assert train(model, triptychs, tmp_path / "out_resumed", steps=24, **options) == straight
     assert not list(state.glob("checkpoints/*/step_*")), "the checkpoints go with the result"
+
+
+class ScalerOnCpu(Accelerator):
+    """What accelerate does for float16 on a GPU, on a CPU; the scale doubles every second step."""
+
+    made: ClassVar[list[GradScaler]] = []
+
+    def __init__(self, **options: Any) -> None:
+        AcceleratorState._reset_state(reset_partial_state=True)  # its precision is the process's
+        super().__init__(**options)
+        self.native_amp = True
+        self.scaler = GradScaler("cpu", init_scale=2.0, growth_interval=2)
+        self.made.append(self.scaler)
+
+
+def test_float16_goes_on_with_the_scale_of_its_gradients(
+    model: Path, triptychs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ended after step 3, where the scale has grown once and stands one step before the next."""
+    monkeypatch.setattr("refract.ir_training_job._check_precision", lambda *arguments: None)
+    monkeypatch.setattr("refract.ir_training.Accelerator", ScalerOnCpu)
+    options: dict[str, Any] = {"precision": "float16", "checkpoint_every": 3}
+    monkeypatch.setenv("REFRACT_STATE", str(tmp_path / "straight"))
+    straight = train(model, triptychs, tmp_path / "out_straight", **options)
+
+    monkeypatch.setenv("REFRACT_STATE", str(tmp_path / "ended"))
+    with monkeypatch.context() as patch:
+        patch.setattr("refract.ir_training.validation_loss", end)
+        with pytest.raises(KeyboardInterrupt):
+            train(model, triptychs, tmp_path / "x", **options)
+    assert train(model, triptychs, tmp_path / "out_resumed", **options) == straight
+    AcceleratorState._reset_state(reset_partial_state=True)
+    assert [scaler.get_scale() for scaler in ScalerOnCpu.made] == [2.0**4, 2.0**3, 2.0**4]
+
+
+def end(*arguments: object) -> float:
+    raise KeyboardInterrupt
+
+
+def test_float16_on_a_cpu_is_refused(
+    model: Path, triptychs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFRACT_DEVICE", "cpu")
+    told = r"ir_adapter\.precision = float16: .* \(cpu\) it must be float32 or bfloat16"
+    with pytest.raises(InputError, match=told):
+        train(model, triptychs, tmp_path / "out", precision="float16")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_average_is_what_is_saved_and_validated(
+    model: Path, triptychs: Path, tmp_path: Path
+) -> None:
+    own = train(model, triptychs, tmp_path / "own")
+    averaged = train(model, triptychs, tmp_path / "averaged", ema=0.9)
+    close = train(model, triptychs, tmp_path / "close", ema=1e-6)
+    name = "pytorch_lora_weights.safetensors"
+    weights = [load(files[name]) for files in (own, averaged, close)]
+    assert not any(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+    assert all(torch.allclose(weights[0][key], weights[2][key], atol=1e-6) for key in weights[0])
+    curves = [list(csv.DictReader(x["curve.csv"].decode().splitlines())) for x in (own, averaged)]
+    for own_row, row in zip(*curves, strict=True):
+        assert row["loss"] == own_row["loss"], "the average does not act on the training"
+        assert row["validation_loss"] != own_row["validation_loss"]
 
 
 def test_old_settings_come_back_from_the_store(
@@ -224,6 +308,20 @@ def test_other_modes_train_without_an_adapter(
     assert json.loads(files["config.json"])["fusion_alpha"] == (
         0.5 if mode == "pixel_fusion" else None
     )
+
+
+def test_a_learnable_alpha_is_trained_logged_and_saved(
+    model: Path, triptychs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "refract"):
+        files = train(model, triptychs, tmp_path / "out", **LEARNABLE)
+    rows = list(csv.DictReader(files["curve.csv"].decode().splitlines()))
+    alpha = json.loads(files["config.json"])["fusion_alpha"]
+    assert alpha == float(rows[-1]["fusion_alpha"])
+    assert 1e-3 < abs(alpha - 0.5) < 0.1
+    assert "learnable fusion, alpha from 0.5000" in caplog.text
+    assert ": 1 adapter parameters" in caplog.text
+    assert f"alpha {alpha:.4f}" in caplog.text
 
 
 def test_the_described_preset_overrules_the_keys(

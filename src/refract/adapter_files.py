@@ -17,6 +17,7 @@ from torch import Tensor
 from refract.errors import InputError
 from refract.infrared_model import InfraredModel, Precision
 from refract.latent_packing import TOKEN_PX
+from refract.learnable_fusion import LearnableFusion
 from refract.lora import (
     WEIGHTS_NAME,
     LoraSettings,
@@ -48,7 +49,7 @@ class AdapterConfig(BaseModel):
     site: Site
     layers: int
     heads: int
-    fusion_alpha: float | None
+    fusion_alpha: float | None  # as set, or as learnt
     rank: int
     alpha: float
     lora_targets: tuple[str, ...] | str
@@ -66,8 +67,15 @@ class AdapterConfig(BaseModel):
         return LoraSettings(self.rank, self.alpha, self.lora_targets)
 
 
-def build_model(transformer: FluxTransformer2DModel, config: AdapterConfig) -> InfraredModel:
-    """Put a fresh LoRA and semantic adapter onto a base; draws from torch's global generator."""
+def build_model(
+    transformer: FluxTransformer2DModel,
+    config: AdapterConfig,
+    fusion: LearnableFusion | None = None,
+) -> InfraredModel:
+    """Put a fresh LoRA and semantic adapter onto a base; draws from torch's global generator.
+
+    fusion: to be trained with them, in place of the fixed `config.fusion_alpha`.
+    """
     for parameter in add_lora(transformer, config.lora):
         parameter.data = parameter.data.float()  # small updates vanish in half precision
     adapter = None
@@ -89,14 +97,17 @@ def build_model(transformer: FluxTransformer2DModel, config: AdapterConfig) -> I
         guidance=config.guidance,
         map_as_panel=config.mode == "panel",
         precision=config.precision,
+        fusion=fusion,
     )
 
 
 def save_adapter(model: InfraredModel, config: AdapterConfig, folder: Path) -> None:
-    """Write the artefact into an existing folder."""
+    """Write the artefact into an existing folder, with the alpha that was learnt, if one was."""
     save_lora(model.transformer, config.lora, folder / WEIGHTS_NAME)
     if model.adapter is not None:
         save_file(semantic_state(model.adapter), folder / SEMANTIC_NAME)
+    if model.fusion is not None:
+        config = config.model_copy(update={"fusion_alpha": model.fusion.alpha.item()})
     text = json.dumps(config.model_dump(mode="json"), indent=2, sort_keys=True)
     (folder / CONFIG_NAME).write_text(text + "\n", encoding="utf-8")
 

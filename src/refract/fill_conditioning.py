@@ -66,6 +66,6 @@ def replace_right(tokens: Tensor, panel: Tensor, columns: int) -> Tensor:
     return rearrange(torch.stack([left, right], 1), "b two h w c -> b (h two w) c")
 
 
-def fuse_pixels(visible: Tensor, semantic: Tensor, alpha: float) -> Tensor:
+def fuse_pixels(visible: Tensor, semantic: Tensor, alpha: float | Tensor) -> Tensor:
     """The `pixel_fusion` baseline: (1 - alpha) visible + alpha semantic, both [B, 3, P, P]."""
     return (1 - alpha) * visible + alpha * semantic

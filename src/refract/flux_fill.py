@@ -75,9 +75,14 @@ class FillVae:
     @torch.no_grad()
     def encode(self, pictures: Tensor) -> Tensor:
         """The mode of the posterior, not a sample: the same picture gives the same latents."""
+        return self.encode_with_gradient(pictures)
+
+    def encode_with_gradient(self, pictures: Tensor) -> Tensor:
+        """`encode`, differentiable in the pictures."""
         config = self.vae.config
         latents = self.vae.encode(pictures.to(self.vae.device, self.vae.dtype)).latent_dist.mode()
-        return (latents - config.shift_factor) * config.scaling_factor
+        scaled: Tensor = (latents - config.shift_factor) * config.scaling_factor
+        return scaled
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:

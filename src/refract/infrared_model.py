@@ -12,12 +12,15 @@ from torch import Tensor, nn
 
 from refract.fill_conditioning import replace_right
 from refract.flux_fill import TextEmbedding
+from refract.learnable_fusion import LearnableFusion
 from refract.semantic_attention import KeyValue, SemanticConditioningAdapter
 from refract.semantic_conditioning import DiptychGrid, Layout, SemanticConditioning, Site
 
 logger = logging.getLogger(__name__)
 
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "float16"]
+
+_AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class InfraredModel(nn.Module):
@@ -38,8 +41,10 @@ class InfraredModel(nn.Module):
         guidance: float = 1.0,
         map_as_panel: bool = False,
         precision: Precision = "float32",
+        fusion: LearnableFusion | None = None,
     ) -> None:
         """map_as_panel: put the map's tokens into the blank right panel of the conditioning.
+        fusion: makes the pixels behind x_cond; a part of the model only while it is learnt.
         precision: what autocast computes in; part of the model, so that inference cannot differ.
         """
         super().__init__()
@@ -49,6 +54,7 @@ class InfraredModel(nn.Module):
         self.guidance = guidance
         self.map_as_panel = map_as_panel
         self.precision = precision
+        self.fusion = fusion
         self.conditioning = (
             None
             if adapter is None
@@ -68,9 +74,8 @@ class InfraredModel(nn.Module):
             return self.conditioning.project(semantic)
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(
-            self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"
-        )
+        lower = _AUTOCAST.get(self.precision)
+        return torch.autocast(self.device.type, lower or torch.bfloat16, enabled=lower is not None)
 
     def forward(
         self,

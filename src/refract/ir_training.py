@@ -2,7 +2,8 @@
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,19 +16,20 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from refract.errors import InputError
 from refract.infrared_model import InfraredModel
 from refract.ir_objective import flow_matching_loss, validation_loss
+from refract.ir_optimizer import build_optimizer
 from refract.ir_schedule import Schedule
 from refract.ir_training_data import TrainingData
 from refract.ir_training_log import StepTimer, log_step, warn_if_still
 from refract.params.ir_adapter import IrAdapter
 from refract.sample_draws import noise_and_time
 from refract.training_checkpoint import CheckpointFolder
+from refract.weight_average import WeightAverage
 
 logger = logging.getLogger(__name__)
 
 _LOG_EVERY = 10
 _SHAPES_LOGGED = 2  # forward passes whose tensor shapes are told at debug level
-_PRECISION = {"float32": "no", "bfloat16": "bf16"}
-_OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adamw": torch.optim.AdamW}
+_PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
 
 @dataclass
@@ -56,18 +58,48 @@ class Training:
         self.model.train()
         self.model.shapes_to_log = _SHAPES_LOGGED
         trainable = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
-        optimizer = self._optimizer(trainable)
-        done, log = self.checkpoints.restore(trainable, optimizer)
-        self.rows: list[dict[str, Any]] = log.get("rows", [])
-        self.recent: list[float] = log.get("recent", [])  # losses since the last row
-        if done:
-            logger.info("resuming after step %d of %d", done, settings.steps)
+        self.average = WeightAverage(settings.ema, trainable) if settings.ema else None
+        optimizer = build_optimizer(trainable, settings)
+        done = self._restore(trainable, optimizer)
         self.prepared, self.optimizer = self.accelerator.prepare(self.model, optimizer)
         if not done:
-            self.sample(0)
+            with self._judged():
+                self.sample(0)
         self._loop(done, trainable)
+        if self.average is not None:
+            self.average.keep()
         self.model.eval()
         return self.rows
+
+    def _restore(self, trainable: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> int:
+        """Take up the newest checkpoint; returns the number of finished steps."""
+        done, facts = self.checkpoints.restore(self._tensors(trainable), optimizer)
+        self.rows: list[dict[str, Any]] = facts.get("rows", [])
+        self.recent: list[float] = facts.get("recent", [])  # losses since the last row
+        if done:
+            logger.info("resuming after step %d of %d", done, self.settings.steps)
+            if self.accelerator.scaler is not None:
+                self.accelerator.scaler.load_state_dict(facts["scaler"])
+        return done
+
+    def _save(self, done: int, trainable: Mapping[str, Tensor]) -> None:
+        facts: dict[str, Any] = {"rows": self.rows, "recent": self.recent}
+        if self.accelerator.scaler is not None:
+            facts["scaler"] = self.accelerator.scaler.state_dict()
+        self.checkpoints.save(done, self._tensors(trainable), self.optimizer.optimizer, facts)
+
+    def _tensors(self, trainable: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What a checkpoint holds besides the optimiser: the weights and their average, if any."""
+        average = {} if self.average is None else self.average.tensors
+        return {**trainable, **{f"average/{name}": value for name, value in average.items()}}
+
+    @contextmanager
+    def _judged(self) -> Iterator[None]:
+        """The model as it would be saved now, for validation and samples."""
+        self.model.eval()
+        with torch.no_grad(), nullcontext() if self.average is None else self.average.in_place():
+            yield
+        self.model.train()
 
     def _loop(self, done: int, trainable: Mapping[str, Tensor]) -> None:
         settings, timer = self.settings, StepTimer(done)
@@ -75,6 +107,8 @@ class Training:
         with logging_redirect_tqdm(), bar:
             for step in range(done, settings.steps):
                 self.recent.append(self._step(step, trainable))
+                if self.average is not None:
+                    self.average.update(step + 1)
                 bar.update()
                 if self.model.adapter is not None and step + 1 == self.schedule.warmup:
                     warn_if_still(self.model.adapter)
@@ -82,10 +116,10 @@ class Training:
                     self.rows.append(self._row(step))
                     log_step(self.rows[-1], settings.steps, timer)
                 if self._due(step + 1, settings.checkpoint_every):
-                    log = {"rows": self.rows, "recent": self.recent}
-                    self.checkpoints.save(step + 1, trainable, self.optimizer.optimizer, log)
+                    self._save(step + 1, trainable)
                 if self._due(step + 1, settings.sample_every):
-                    self.sample(step + 1)
+                    with self._judged():
+                        self.sample(step + 1)
 
     def _step(self, step: int, trainable: Mapping[str, Tensor]) -> float:
         """One optimiser step; returns its mean loss."""
@@ -103,9 +137,10 @@ class Training:
                 self.optimizer.zero_grad()
                 total += loss.item() / settings.accumulation
         if not math.isfinite(total):
+            wider = " or take precision bfloat16" if settings.precision == "float16" else ""
             raise InputError(
                 f"ir_adapter.lr = {settings.lr:g}, semantic_lr = {settings.semantic_lr:g}: the "
-                f"loss is {total} at step {step + 1}; lower them or grad_clip"
+                f"loss is {total} at step {step + 1}; lower them or grad_clip{wider}"
             )
         return total
 
@@ -136,31 +171,14 @@ class Training:
         }
         self.recent.clear()
         if self._due(step + 1, self.settings.validate_every):
-            self.model.eval()
-            batches = self.validation.in_order(self.settings.batch)
-            row["validation_loss"] = validation_loss(self.model, batches, self.seed)
-            self.model.train()
+            with self._judged():
+                batches = self.validation.in_order(self.settings.batch)
+                row["validation_loss"] = validation_loss(self.model, batches, self.seed)
+        if self.model.fusion is not None:
+            row["fusion_alpha"] = self.model.fusion.alpha.item()
         if self.model.adapter is not None:
             row |= {f"scale_{i}": scale for i, scale in enumerate(self.model.adapter.scales)}
         return row
 
     def _due(self, done: int, every: int) -> bool:
         return done == self.settings.steps or (every > 0 and done % every == 0)
-
-    def _optimizer(self, trainable: Mapping[str, Tensor]) -> torch.optim.Optimizer:
-        """Three groups: LoRA, semantic attention, the scales of its layers."""
-        groups: dict[str, list[Tensor]] = {"lora": [], "semantic": [], "scale": []}
-        for name, parameter in trainable.items():
-            own = "scale" if name.endswith(".scale") else "semantic"
-            groups[own if name.startswith("adapter.") else "lora"].append(parameter)
-        settings = self.settings
-        rates = {"lora": settings.lr, "semantic": settings.semantic_lr, "scale": settings.scale_lr}
-        return _OPTIMIZERS[settings.optimizer](
-            [
-                {"params": parameters, "lr": rates[name], "base_lr": rates[name]}
-                for name, parameters in groups.items()
-                if parameters
-            ],
-            betas=(0.9, 0.99),
-            weight_decay=settings.weight_decay,
-        )

@@ -15,11 +15,13 @@ from refract.errors import InputError
 from refract.flux_fill import free_memory, load_transformer, load_vae
 from refract.import_closure import closure
 from refract.infrared_model import InfraredModel
+from refract.ir_fused_data import FusedTrainingData
 from refract.ir_samples import write_samples
 from refract.ir_training import Training
 from refract.ir_training_data import TrainingData, latent_requests
 from refract.ir_training_log import write_curve
 from refract.item_store import ItemStore, hash_file, materialise, state_root
+from refract.learnable_fusion import LearnableFusion
 from refract.model_identity import model_identity
 from refract.params.ir_adapter import IrAdapter
 from refract.params.models import InfraredModel as ModelSection
@@ -94,20 +96,22 @@ class _Job:
         self.identity = identity
         self.fingerprint = fingerprint
         self.device = pick_device()
+        _check_precision(settings, self.device)
         self.state = state_root()
         first = rows["train"][0].path(triptychs)
         self.panel_px = int(read_triptych(first).visible.shape[-1])
+        self.fusion = self._learnable_fusion()
 
     def train(self, folder: Path) -> None:
         """Run the training and write the artefact into `folder`."""
         data = self._data()
-        free_memory()  # VAE and text encoders are no longer needed
+        free_memory()  # text encoders are no longer needed, and the VAE only by a learnable fusion
         config = self._config()
         torch.manual_seed(self.seed)
         base = load_transformer(self.section, self.device)
         if self.settings.gradient_checkpointing:
             base.enable_gradient_checkpointing()
-        model = build_model(base, config)
+        model = build_model(base, config, self.fusion)
         self._announce(model)
         rows = Training(
             model=model,
@@ -134,7 +138,7 @@ class _Job:
             panel_px=self.panel_px,
             model_identity=self.identity,
             dtype=self.section.dtype,
-            fusion_alpha=self._fusion_alpha(),
+            fusion_alpha=None if self.fusion else self._fusion_alpha(),
         )
         cache.fill([request for request, _ in both], lambda: load_vae(self.section, self.device))
         texts = embed_prompts(
@@ -144,8 +148,16 @@ class _Job:
             model_identity=self.identity,
             device=self.device,
         )
+        if self.fusion is None:
+            return {
+                split: TrainingData(chosen, cache, texts, self.device)
+                for split, chosen in samples.items()
+            }
+        vae = load_vae(self.section, self.device)
+        if self.settings.gradient_checkpointing:
+            vae.vae.enable_gradient_checkpointing()
         return {
-            split: TrainingData(chosen, cache, texts, self.device)
+            split: FusedTrainingData(chosen, cache, texts, self.device, vae, self.fusion)
             for split, chosen in samples.items()
         }
 
@@ -178,10 +190,17 @@ class _Job:
         semantic = self.settings.semantic
         return semantic.fusion_alpha if semantic.mode == "pixel_fusion" else None
 
+    def _learnable_fusion(self) -> LearnableFusion | None:
+        semantic = self.settings.semantic
+        if semantic.mode != "pixel_fusion" or semantic.fusion == "fixed":
+            return None
+        return LearnableFusion(semantic.fusion_alpha).to(self.device)
+
     def _announce(self, model: InfraredModel) -> None:
         settings = self.settings
         position, gate, site = settings.semantic.form
         lora = sum(p.numel() for p in model.transformer.parameters() if p.requires_grad)
+        whole = sum(p.numel() for p in model.parameters() if p.requires_grad)
         logger.info(
             "training on %s, weights %s, computing in %s, model %s (%s)",
             self.device,
@@ -199,14 +218,29 @@ class _Job:
             position,
             gate,
             site,
-            0 if model.adapter is None else model.adapter.num_parameters,
+            whole - lora,
             lora,
             settings.rank,
         )
+        if model.fusion is not None:
+            logger.info(
+                "learnable fusion, alpha from %.4f: the VAE stays loaded and encodes every batch "
+                "anew; the gradient reaches alpha through x_cond, x_0 is held constant",
+                model.fusion.alpha.item(),
+            )
 
     def _sample(self, model: InfraredModel, data: TrainingData, step: int) -> None:
         path = self.state / "ir_samples" / self.fingerprint[:16] / f"step_{step:06d}.png"
         write_samples(model, data, self.section, self.seed, path)
+
+
+def _check_precision(settings: IrAdapter, device: str) -> None:
+    """InputError for float16 on a CPU, where accelerate would silently leave out the scaler."""
+    if settings.precision == "float16" and device == "cpu":
+        raise InputError(
+            "ir_adapter.precision = float16: its gradient scaler needs a GPU; on this device (cpu) "
+            "it must be float32 or bfloat16"
+        )
 
 
 def _hash_rows(rows: Sequence[TriptychRow], triptychs: Path) -> dict[str, str]:

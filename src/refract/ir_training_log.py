@@ -40,14 +40,14 @@ class StepTimer:
 
 
 def log_step(row: dict[str, Any], steps: int, timer: StepTimer) -> None:
-    """One line: step, %, phase, losses, scales, speed, time left, memory."""
+    """One line: step, %, phase, losses, scales or alpha, speed, time left, memory."""
     done = row["step"]
     seconds = timer.seconds(done)
     left = int((steps - done) * seconds)
     validation = row.get("validation_loss")
     scales = [f"{value:.4f}" for key, value in row.items() if key.startswith("scale_")]
     logger.info(
-        "step %d/%d %3d%% %s loss %.4f%s%s lr x%.3f %.2f s/step ETA %d:%02d peak %.1f GB",
+        "step %d/%d %3d%% %s loss %.4f%s%s%s lr x%.3f %.2f s/step ETA %d:%02d peak %.1f GB",
         done,
         steps,
         100 * done // steps,
@@ -55,6 +55,7 @@ def log_step(row: dict[str, Any], steps: int, timer: StepTimer) -> None:
         row["loss"],
         "" if validation is None else f" val {validation:.4f}",
         f" scale [{' '.join(scales)}]" if scales else "",
+        f" alpha {row['fusion_alpha']:.4f}" if "fusion_alpha" in row else "",
         row["lr_factor"],
         seconds,
         left // 60,

@@ -1,8 +1,8 @@
 """Checkpoints from which a training goes on exactly: safetensors and JSON, written atomically.
 
-A checkpoint holds weights, optimiser state and what has been logged. There is no generator state
-and no data position beyond the step: every draw is a function of (seed, position), see
-`refract.sample_draws`.
+A checkpoint holds weights (and their average, where one is kept), optimiser state, the gradient
+scaler's where there is one, and what has been logged. There is no generator state and no data
+position beyond the step: every draw is a function of (seed, position), see `refract.sample_draws`.
 """
 
 import json
@@ -36,15 +36,15 @@ class CheckpointFolder:
         step: int,
         parameters: Mapping[str, Tensor],
         optimizer: torch.optim.Optimizer,
-        log: dict[str, Any],
+        facts: dict[str, Any],
     ) -> None:
-        """Write the state after `step` steps and drop older ones; `log` holds JSON values."""
+        """Write the state after `step` steps and drop older ones; `facts` holds JSON values."""
         tensors = {f"weights/{name}": value.detach() for name, value in parameters.items()}
-        moments, facts = _flatten_optimizer(optimizer)
+        moments, values = _flatten_optimizer(optimizer)
         tensors |= {f"optimizer/{name}": value for name, value in moments.items()}
         with replace_directory(self.folder / f"{_PREFIX}{step:08d}") as temporary:
             save_file({k: v.cpu().contiguous() for k, v in tensors.items()}, temporary / _TENSORS)
-            document = {"step": step, "optimizer": facts, "log": log}
+            document = {"step": step, "optimizer": values, "facts": facts}
             (temporary / _FACTS).write_text(json.dumps(document, allow_nan=False))
         for older in self._found():
             if older.name < f"{_PREFIX}{step:08d}":
@@ -53,7 +53,7 @@ class CheckpointFolder:
     def restore(
         self, parameters: Mapping[str, Tensor], optimizer: torch.optim.Optimizer
     ) -> tuple[int, dict[str, Any]]:
-        """Load the newest readable checkpoint in place; returns (step, log), (0, {}) if none."""
+        """Load the newest readable checkpoint in place; returns (step, facts) or (0, {})."""
         for path in reversed(self._found()):
             try:
                 tensors = load_file(path / _TENSORS)
@@ -70,7 +70,7 @@ class CheckpointFolder:
                 if name.startswith("optimizer/")
             }
             _restore_optimizer(optimizer, moments, document["optimizer"])
-            return int(document["step"]), document["log"]
+            return int(document["step"]), document["facts"]
         return 0, {}
 
     def remove(self) -> None:

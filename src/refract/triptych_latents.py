@@ -38,6 +38,12 @@ def read_triptych(path: Path, panel_px: int | None = None) -> Triptych[Tensor]:
     return split_triptych(picture, name=str(path), panel_px=panel_px)
 
 
+def read_request(request: LatentRequest, panel_px: int) -> Triptych[Tensor]:
+    """The panels of a request, each [3, P, P] in [-1, 1]."""
+    panels = read_triptych(request.path, panel_px)
+    return Triptych(*(panel.flip(-1) for panel in panels)) if request.mirrored else panels
+
+
 def encode_triptych(
     vae: FillVae, panels: Triptych[Tensor], fusion_alpha: float | None = None
 ) -> TriptychTokens:
@@ -90,9 +96,7 @@ class LatentCache:
             return
         vae = load()
         for request in tqdm(missing, desc="encode", unit="triptych", mininterval=1):
-            panels = read_triptych(request.path, self.panel_px)
-            if request.mirrored:
-                panels = Triptych(*(panel.flip(-1) for panel in panels))
+            panels = read_request(request, self.panel_px)
             tokens = encode_triptych(vae, panels, self.fusion_alpha)
             with self.store.create(keys[request]) as slot:
                 single = {name: x[0].contiguous().cpu() for name, x in tokens._asdict().items()}

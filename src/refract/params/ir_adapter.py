@@ -1,8 +1,8 @@
 """Settings of the infrared adapter's training."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from refract.params.section import Items, Section, one_of
 
@@ -31,6 +31,19 @@ class Semantic(Section):
     fusion_alpha: Annotated[
         float, Field(ge=0, le=1, description="share of the map in the visible panel (pixel_fusion)")
     ]
+    fusion: Annotated[
+        Literal["fixed", "learnable"],
+        Field(description="whether that share is learnt, starting at fusion_alpha"),
+    ]
+
+    @model_validator(mode="after")
+    def _alpha_that_can_move(self) -> Self:
+        if self.fusion == "learnable" and self.fusion_alpha in (0, 1):
+            raise ValueError(
+                f"fusion_alpha = {self.fusion_alpha:g}: must be above 0 and below 1 with fusion "
+                "learnable, whose sigmoid never reaches the ends"
+            )
+        return self
 
     @property
     def form(self) -> tuple[Position, Gate, Site]:
@@ -57,10 +70,12 @@ class IrAdapter(Section):
         str | Items[Annotated[str, Field(min_length=1)]],
         Field(min_length=1, description="suffixes of module names, or one regular expression"),
     ]
-    optimizer: Annotated[Literal["adamw"], Field(description="optimiser")]
-    lr: Annotated[LearningRate, Field(description="learning rate of the LoRA")]
+    optimizer: Annotated[Literal["adamw", "prodigy"], Field(description="optimiser")]
+    lr: Annotated[LearningRate, Field(description="learning rate of the LoRA; prodigy: 1")]
     semantic_lr: Annotated[LearningRate, Field(description="of the semantic attention")]
-    scale_lr: Annotated[LearningRate, Field(description="of the layers' scales")]
+    scale_lr: Annotated[
+        LearningRate, Field(description="of the layers' scales and of a learnable fusion's alpha")
+    ]
     finetune_lr_factor: Annotated[
         float, Field(gt=0, le=1, description="what the learning rates fall to, relative")
     ]
@@ -71,7 +86,10 @@ class IrAdapter(Section):
     accumulation: Annotated[int, Field(ge=1, le=4096, description="forward passes a step")]
     mirror: Annotated[bool, Field(description="train on mirrored triptychs too")]
     precision: Annotated[
-        Literal["float32", "bfloat16"], Field(description="precision of the computation")
+        Literal["float32", "bfloat16", "float16"], Field(description="precision of the computation")
+    ]
+    ema: Annotated[
+        float, Field(ge=0, lt=1, description="decay of the weights' moving average; 0 is off")
     ]
     grad_clip: Annotated[float, Field(gt=0, le=1e6, description="largest gradient norm")]
     gradient_checkpointing: Annotated[bool, Field(description="less memory, more time")]
@@ -85,6 +103,16 @@ class IrAdapter(Section):
     validate_every: Annotated[Interval, Field(description="steps; 0 only at the end")]
     sample_every: Annotated[Interval, Field(description="steps; 0 only at the end")]
     checkpoint_every: Annotated[Interval, Field(description="steps; 0 only at the end")]
+
+    @model_validator(mode="after")
+    def _one_rate_for_prodigy(self) -> Self:
+        rates = (self.lr, self.semantic_lr, self.scale_lr)
+        if self.optimizer == "prodigy" and len(set(rates)) > 1:
+            raise ValueError(
+                f"lr, semantic_lr, scale_lr = {', '.join(f'{rate:g}' for rate in rates)}: must be "
+                "equal for optimizer prodigy, which finds one step size for all; set each to 1"
+            )
+        return self
 
     @property
     def phase_steps(self) -> tuple[int, int, int]:
