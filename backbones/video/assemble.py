@@ -33,7 +33,7 @@ def build_pipeline(vae: Path, t2v: Path) -> WanPipeline:
         text_encoder=UMT5EncoderModel.from_pretrained(t2v / "text_encoder", dtype=torch.float16),
         vae=AutoencoderKLWan.from_pretrained(vae, dtype=torch.float16),
         transformer=WanTransformer3DModel.from_pretrained(t2v / "transformer", dtype=torch.float16),
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=1.0),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),  # as Wan2.1 at 480p
     )
 
 

@@ -10,7 +10,7 @@ The same readings of the renderings themselves, and of those through the VAE, ar
 import argparse
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,15 @@ _VAE_STREAM = 14
 _VAE_CLIPS = 32
 _SHEET_ROWS = 12
 _SHEET_FRAMES = (0, 8, 16)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Euler steps, guidance and timestep shift, as `sample_latents` takes them."""
+
+    steps: int
+    guidance: float
+    shift: float
 
 
 @dataclass(frozen=True)
@@ -87,7 +96,7 @@ def accuracies(
 
 
 def draw_samples(
-    model: WanModel, captions: list[str], steps: int, guidance: float, seed: int
+    model: WanModel, captions: list[str], settings: Sampling, seed: int
 ) -> NDArray[np.uint8]:
     """One clip for each caption, (n, 17, 96, 96, 3)."""
     tokenizer, encoder = model.text
@@ -96,7 +105,7 @@ def draw_samples(
         context = encode_text(encoder, tokenizer, captions)
         nothing = encode_text(encoder, tokenizer, [""] * len(captions))
         latents = sample_latents(
-            model.transformer, context, nothing, shape, steps=steps, guidance=guidance, seed=seed
+            model.transformer, context, nothing, shape, seed=seed, **asdict(settings)
         )
     return decode_clips(model.vae, latents)
 
@@ -134,6 +143,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--prompts", type=int, default=64)
     parser.add_argument("--steps", type=int, default=24, help="Euler steps")
     parser.add_argument("--guidance", type=float, default=4.0)
+    parser.add_argument("--shift", type=float, default=3.0, help="timestep shift, as Wan's")
     return begin(parser)
 
 
@@ -142,15 +152,15 @@ def main() -> None:
     reader = load_reader(options.reader)
     model = WanModel(str(options.model), None, "float32", "cpu")
     prompts = draw_prompts(options.prompts, options.seed)
-    samples = draw_samples(model, prompts.captions, options.steps, options.guidance, options.seed)
+    sampling = Sampling(options.steps, options.guidance, options.shift)
+    samples = draw_samples(model, prompts.captions, sampling, options.seed)
     through_vae = decode_clips(model.vae, encode_clips(model.vae, prompts.clips))
     readings = {"samples": samples, "renderings": prompts.clips, "through_vae": through_vae}
     report = {
         "settings": {
             "prompts": options.prompts,
-            "steps": options.steps,
-            "guidance": options.guidance,
             "seed": options.seed,
+            **asdict(sampling),
         },
         "accuracy": {
             name: accuracies(reader, clips, prompts.subjects) for name, clips in readings.items()

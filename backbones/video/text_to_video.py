@@ -34,13 +34,18 @@ def sample_latents(
     *,
     steps: int = 16,
     guidance: float = 4.0,
+    shift: float = 1.0,
     seed: int = 0,
 ) -> Tensor:
-    """Euler from noise with classifier-free guidance; context (b, n, d) -> (b, *latent_shape)."""
+    """Euler from noise with classifier-free guidance; context (b, n, d) -> (b, *latent_shape).
+
+    shift: timestep shift of the noise levels; above 1 takes more steps where the layout forms.
+    """
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn((len(context), *latent_shape), generator=generator)
     both = torch.cat((context, no_context))
     sigmas = torch.linspace(1, 0, steps + 1)
+    sigmas = shift * sigmas / (1 + (shift - 1) * sigmas)
     for sigma, after in pairwise(sigmas):
         level = sigma.expand(2 * len(x))
         with_text, without = predict_velocity(transformer, torch.cat((x, x)), level, both).chunk(2)
