@@ -12,7 +12,7 @@ from torch import Tensor
 from backbones.video.cache_latents import encode_stills, load_latents, load_stills
 from backbones.video.clips import STILLS_STREAM, draw_sample, to_tensor
 from backbones.video.latent_batches import LatentSet, StillSet, draw_batch
-from backbones.video.train_t2v import build_networks, start_from
+from backbones.video.train_t2v import build_networks, parse_options, start_from
 from backbones.worlds.tabletop import CLASSES, COLOURS, FRAMES
 from tests.tiny_wan import tiny_vae
 
@@ -112,3 +112,15 @@ def test_weights_of_another_size_are_refused(tmp_path: Path) -> None:
     networks.text_encoder.save_pretrained(tmp_path / "text_encoder")
     with pytest.raises(ValueError, match="another transformer"):
         start_from(tmp_path, build_networks(layers=1, heads=2, ffn_dim=32), text_anew=False)
+
+
+def test_leaving_text_behind_needs_a_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [
+        word for name in ("vae", "latents", "output", "state") for word in (f"--{name}", "x")
+    ]
+    monkeypatch.setattr("sys.argv", ["train_t2v", *folders, "--text-anew"])
+    with pytest.raises(SystemExit):
+        parse_options()
+    assert "--start" in capsys.readouterr().err

@@ -10,7 +10,7 @@ shard that is there is not made again. Captions are not stored: they follow from
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKLWan
 from einops import reduce
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
@@ -45,12 +46,18 @@ def latent_statistics(vae: AutoencoderKLWan) -> tuple[Tensor, Tensor]:
     return mean, std
 
 
+def _encode(vae: AutoencoderKLWan, videos: Sequence[NDArray[np.floating]]) -> Tensor:
+    """Videos (f, h, w, 3) in 0..1 of one shape -> normalised latents in fp16, stacked."""
+    mean, std = latent_statistics(vae)
+    latent = vae.encode(to_tensor(np.stack(videos))).latent_dist.mode()
+    return ((latent - mean) / std).half()
+
+
 @torch.no_grad()
 def encode_shard(
     vae: AutoencoderKLWan, seed: int, first: int, count: int, stream: int = TRAINING_STREAM
 ) -> dict[str, Tensor]:
     """Samples first to first + count of a stream, encoded."""
-    mean, std = latent_statistics(vae)
     parts: dict[str, list[Tensor]] = {"clips": [], "photos": [], "photo_tokens": []}
     for start in range(first, first + count, _TOGETHER):
         end = min(first + count, start + _TOGETHER)
@@ -59,8 +66,7 @@ def encode_shard(
             ("clips", [sample.clip.video for sample in samples]),
             ("photos", [sample.photo.video for sample in samples]),
         ):
-            latent = vae.encode(to_tensor(np.stack(videos))).latent_dist.mode()
-            parts[name].append(((latent - mean) / std).half())
+            parts[name].append(_encode(vae, videos))
         masks = torch.from_numpy(np.concatenate([sample.photo.mask for sample in samples]))
         share = reduce(masks, "b (y h) (x w) -> b (y x)", "mean", h=_CELL_PX, w=_CELL_PX)
         parts["photo_tokens"].append(share > _PRODUCT_SHARE)
@@ -73,7 +79,6 @@ def encode_stills(
 ) -> dict[str, Tensor]:
     """One frame of each sample, another one every time, and its photo: far more products for the
     price of a clip, to learn what the words for classes, colours and patterns mean."""
-    mean, std = latent_statistics(vae)
     parts: dict[str, list[Tensor]] = {"stills": [], "photos": []}
     for start in range(first, first + count, _STILLS_TOGETHER):
         indices = range(start, min(first + count, start + _STILLS_TOGETHER))
@@ -82,8 +87,7 @@ def encode_stills(
             ("stills", [sample.clip.video for sample in samples]),
             ("photos", [sample.photo.video for sample in samples]),
         ):
-            latent = vae.encode(to_tensor(np.stack(videos))).latent_dist.mode()
-            parts[name].append(((latent - mean) / std).half())
+            parts[name].append(_encode(vae, videos))
     return {name: torch.cat(tensors) for name, tensors in parts.items()}
 
 

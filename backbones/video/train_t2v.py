@@ -128,8 +128,9 @@ def start_from(folder: Path, networks: Networks, *, text_anew: bool) -> None:
         networks.text_encoder.load_state_dict(encoder.state_dict())
     kept = {k: v for k, v in trained.items() if not (text_anew and _TEXT_SIDE.search(k))}
     missing, unexpected = transformer.load_state_dict(kept, strict=False)
-    if unexpected or not all(_TEXT_SIDE.search(key) for key in missing):
-        raise ValueError(f"{folder} holds another transformer: {missing} {unexpected}")
+    lacking = [key for key in missing if not (text_anew and _TEXT_SIDE.search(key))]
+    if unexpected or lacking:
+        raise ValueError(f"{folder} holds another transformer: {lacking} {unexpected}")
 
 
 def make_optimisers(networks: Networks, lr: float) -> dict[str, torch.optim.Optimizer]:
@@ -220,7 +221,10 @@ def parse_options() -> argparse.Namespace:
         action="store_false",
         help="where there is no C++ compiler; a third slower",
     )
-    return begin(parser)
+    options = begin(parser)
+    if options.text_anew and options.start is None:
+        parser.error("--text-anew leaves part of --start behind, which is not given")
+    return options
 
 
 def main() -> None:
