@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -25,8 +27,8 @@ def test_weights_times_values_are_what_the_layer_attends_to(
     attend = F.scaled_dot_product_attention
     seen: list[tuple[Tensor, Tensor]] = []
 
-    def spied(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None) -> Tensor:
-        out = attend(query, key, value, attn_mask=attn_mask)
+    def spied(query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
+        out = attend(query, key, value, **options)
         seen.append((value, out))
         return out
 

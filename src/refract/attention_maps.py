@@ -12,6 +12,7 @@ import torch
 from einops import reduce
 from torch import Tensor
 
+from refract.distance_attention import distance_bias
 from refract.semantic_attention import SemanticCrossAttention
 from refract.semantic_conditioning import SemanticConditioning
 
@@ -61,8 +62,9 @@ def attention_weights(
     query = layer.query(image_tokens, image_grid)
     key = layer.project(semantic_tokens, semantic_grid).key
     logits = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
-    bias = layer.distance_bias(image_grid, semantic_grid, query.dtype)
-    return (logits if bias is None else logits + bias).softmax(-1)
+    if layer.position == "distance_bias":
+        logits = logits + distance_bias(image_grid, semantic_grid, layer.positive_slope)
+    return logits.softmax(-1)
 
 
 @torch.no_grad()

@@ -19,6 +19,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from refract.distance_attention import distance_attention
+
 Position = Literal["none", "rope2d", "distance_bias"]
 Gate = Literal["zero_scale", "zero_projection", "small", "one"]
 
@@ -115,20 +117,18 @@ class SemanticCrossAttention(nn.Module):
             projected = self.project(semantic_tokens, semantic_grid)
         key, value = projected
         query = self.query(image_tokens, image_grid)
-        bias = self.distance_bias(image_grid, semantic_grid, query.dtype)
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        if self.position == "distance_bias":
+            attended = distance_attention(
+                query, key, value, image_grid, semantic_grid, self.positive_slope
+            )
+        else:
+            attended = F.scaled_dot_product_attention(query, key, value)
         return image_tokens + self.scale * self.to_out(rearrange(attended, "b h n d -> b n (h d)"))
 
-    def distance_bias(
-        self, image_grid: Tensor, semantic_grid: Tensor, dtype: torch.dtype
-    ) -> Tensor | None:
-        """-slope_h * squared distance, [1, heads, N, M]; None for the other positions."""
-        if self.position != "distance_bias":
-            return None
-        offset = image_grid[:, None] - semantic_grid[None]  # [N, M, 2]
-        squared = offset.square().sum(-1)
-        slope = self.slope.clamp_min(0)  # a negative slope would attract to the far corners
-        return (-slope[:, None, None] * squared)[None].to(dtype)
+    @property
+    def positive_slope(self) -> Tensor:
+        """What a head's logit falls by for each squared token of distance, [heads]."""
+        return self.slope.clamp_min(0)  # a negative slope would attract to the far corners
 
 
 class SemanticConditioningAdapter(nn.Module):
