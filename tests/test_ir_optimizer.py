@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from refract.ir_optimizer import build_optimizer
-from tests.test_ir_training_job import PRODIGY, settings
+from tests.tiny_training import PRODIGY, settings
 
 
 def parameters() -> dict[str, torch.Tensor]:

@@ -1,31 +1,19 @@
 import csv
 import json
 import logging
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from PIL import Image
 from safetensors.torch import load, load_file
-from torch.amp import GradScaler
 
 from refract.errors import InputError
 from refract.ir_objective import flow_matching_loss
-from refract.ir_training_job import train_adapter
-from refract.params.ir_adapter import IrAdapter
-from refract.params.models import InfraredModel
 from tests.tiny_fill import write_tiny_fill, write_triptychs
-
-ROOT = Path(__file__).parents[1]
+from tests.tiny_training import LEARNABLE, train
 
 
 @pytest.fixture(scope="module")
@@ -36,167 +24,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def triptychs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_triptychs(tmp_path_factory.mktemp("data") / "triptychs", {"train": 5, "val": 2})
-
-
-def settings(semantic: dict[str, str] | None = None, **changes: object) -> IrAdapter:
-    form = {
-        "mode": "cross_attention",
-        "preset": "default",
-        "layout": "tile",
-        "position": "distance_bias",
-        "gate": "zero_projection",
-        "site": "x_cond",
-        "fusion_alpha": 0.5,
-        "fusion": "fixed",
-    }
-    values: dict[str, object] = {
-        "semantic": form | (semantic or {}),
-        "layers": 1,
-        "heads": 8,
-        "rank": 2,
-        "alpha": 2.0,
-        "lora_targets": ["to_q", "proj_mlp"],
-        "optimizer": "adamw",
-        "lr": 5e-3,
-        "semantic_lr": 1e-2,
-        "scale_lr": 1e-2,
-        "finetune_lr_factor": 0.1,
-        "weight_decay": 0.01,
-        "steps": 6,
-        "phases": {"warmup": 0.34, "finetune": 0.5},
-        "batch": 2,
-        "accumulation": 1,
-        "mirror": True,
-        "precision": "float32",
-        "ema": 0.0,
-        "grad_clip": 1.0,
-        "gradient_checkpointing": False,
-        "guidance": 1.0,
-        "time_shift": 1.0,
-        "left_panel_weight": 0.1,
-        "validate_every": 4,
-        "sample_every": 0,
-        "checkpoint_every": 2,
-    }
-    return IrAdapter.model_validate(values | changes)
-
-
-def section(model: Path) -> InfraredModel:
-    return InfraredModel(path=str(model), revision=None, dtype="float32", max_sequence_length=16)
-
-
-def train(model: Path, triptychs: Path, output: Path, **changes: Any) -> dict[str, bytes]:
-    train_adapter(settings(**changes), section(model), 0, triptychs, output)
-    return {path.name: path.read_bytes() for path in sorted(output.iterdir())}
-
-
-def test_two_trainings_from_scratch_are_byte_identical(
-    model: Path, triptychs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    results = []
-    for name in ("a", "b"):
-        monkeypatch.setenv("REFRACT_STATE", str(tmp_path / name))
-        results.append(train(model, triptychs, tmp_path / f"out_{name}"))
-    assert results[0] == results[1]
-    assert sorted(results[0]) == [
-        "config.json",
-        "curve.csv",
-        "pytorch_lora_weights.safetensors",
-        "semantic_adapter.safetensors",
-    ]
-
-
-PRODIGY: dict[str, Any] = {"optimizer": "prodigy", "lr": 1.0, "semantic_lr": 1.0, "scale_lr": 1.0}
-
-
-LEARNABLE = {"semantic": {"mode": "pixel_fusion", "fusion": "learnable"}}
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{}, PRODIGY, {"ema": 0.9}, LEARNABLE],
-    ids=["adamw", "prodigy", "ema", "learnable_fusion"],
-)
-def test_a_killed_training_goes_on_bit_for_bit(
-    model: Path,
-    triptychs: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    options: dict[str, Any],
-) -> None:
-    monkeypatch.setenv("REFRACT_STATE", str(tmp_path / "straight"))
-    straight = train(model, triptychs, tmp_path / "out_straight", steps=24, **options)
-
-    state = tmp_path / "killed"
-    code = (
-        "from pathlib import Path\n"
-        "from tests.test_ir_training_job import train\n"
-        f"train(Path({str(model)!r}), Path({str(triptychs)!r}), Path({str(tmp_path / 'x')!r}), "
-        f"steps=24, **{options!r})\n"
-    )
-    environment = os.environ | {"REFRACT_STATE": str(state), "PYTHONPATH": f"{ROOT}:{ROOT}/src"}
-    worker = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 300
-    while not list(state.glob("checkpoints/*/step_*")) and worker.poll() is None:
-        assert time.monotonic() < deadline, "no checkpoint was written"
-        time.sleep(0.02)
-    worker.send_signal(signal.SIGKILL)
-    assert worker.wait() == -signal.SIGKILL, "the training ended before it could be killed"
-    assert not (tmp_path / "x").exists()
-    assert list(state.glob("checkpoints/*/step_*"))
-
-    monkeypatch.setenv("REFRACT_STATE", str(state))
-    assert train(model, triptychs, tmp_path / "out_resumed", steps=24, **options) == straight
-    assert not list(state.glob("checkpoints/*/step_*")), "the checkpoints go with the result"
-
-
-class ScalerOnCpu(Accelerator):
-    """What accelerate does for float16 on a GPU, on a CPU; the scale doubles every second step."""
-
-    made: ClassVar[list[GradScaler]] = []
-
-    def __init__(self, **options: Any) -> None:
-        AcceleratorState._reset_state(reset_partial_state=True)  # its precision is the process's
-        super().__init__(**options)
-        self.native_amp = True
-        self.scaler = GradScaler("cpu", init_scale=2.0, growth_interval=2)
-        self.made.append(self.scaler)
-
-
-def test_float16_goes_on_with_the_scale_of_its_gradients(
-    model: Path, triptychs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ended after step 3, where the scale has grown once and stands one step before the next."""
-    monkeypatch.setattr("refract.ir_training_job._check_precision", lambda *arguments: None)
-    monkeypatch.setattr("refract.ir_training.Accelerator", ScalerOnCpu)
-    options: dict[str, Any] = {"precision": "float16", "checkpoint_every": 3}
-    monkeypatch.setenv("REFRACT_STATE", str(tmp_path / "straight"))
-    straight = train(model, triptychs, tmp_path / "out_straight", **options)
-
-    monkeypatch.setenv("REFRACT_STATE", str(tmp_path / "ended"))
-    with monkeypatch.context() as patch:
-        patch.setattr("refract.ir_training.validation_loss", end)
-        with pytest.raises(KeyboardInterrupt):
-            train(model, triptychs, tmp_path / "x", **options)
-    assert train(model, triptychs, tmp_path / "out_resumed", **options) == straight
-    AcceleratorState._reset_state(reset_partial_state=True)
-    assert [scaler.get_scale() for scaler in ScalerOnCpu.made] == [2.0**4, 2.0**3, 2.0**4]
-
-
-def end(*arguments: object) -> float:
-    raise KeyboardInterrupt
-
-
-def test_float16_on_a_cpu_is_refused(
-    model: Path, triptychs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("REFRACT_DEVICE", "cpu")
-    told = r"ir_adapter\.precision = float16: .* \(cpu\) it must be float32 or bfloat16"
-    with pytest.raises(InputError, match=told):
-        train(model, triptychs, tmp_path / "out", precision="float16")
-    assert not (tmp_path / "out").exists()
 
 
 def test_the_average_is_what_is_saved_and_validated(
@@ -213,18 +40,6 @@ def test_the_average_is_what_is_saved_and_validated(
     for own_row, row in zip(*curves, strict=True):
         assert row["loss"] == own_row["loss"], "the average does not act on the training"
         assert row["validation_loss"] != own_row["validation_loss"]
-
-
-def test_old_settings_come_back_from_the_store(
-    model: Path, triptychs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    first = train(model, triptychs, tmp_path / "a")
-    train(model, triptychs, tmp_path / "b", lr=1e-3)
-    with caplog.at_level(logging.INFO):
-        again = train(model, triptychs, tmp_path / "c", checkpoint_every=3)  # without effect
-    assert again == first
-    assert "in the item store already" in caplog.text
-    assert "training on" not in caplog.text
 
 
 class Finished(NamedTuple):

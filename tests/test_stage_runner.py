@@ -90,6 +90,47 @@ def test_log_lines_go_to_stderr_at_the_chosen_level(
     assert "shapes" in run(tmp_path, body).stderr
 
 
+def test_of_several_processes_only_the_first_says_more_than_warnings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = """
+    import logging
+    def main():
+        logging.getLogger('refract.x').info('progress')
+        logging.getLogger('refract.x').warning('trouble')
+    run_stage('demo', main)
+    """
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    assert "progress" in run(tmp_path, body).stderr
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("REFRACT_LOG", "debug")
+    said = run(tmp_path, body).stderr
+    assert "trouble" in said and "progress" not in said
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_the_first_process_fails_at_once_and_another_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: str
+) -> None:
+    body = """
+    import time
+    import refract.stage_runner
+    refract.stage_runner._PRECEDENCE_S = 0.5
+    start = time.monotonic()
+    def main():
+        raise InputError('bad')
+    try:
+        run_stage('demo', main)
+    finally:
+        print(time.monotonic() - start)
+    """
+    monkeypatch.setenv("RANK", rank)
+    done = run(tmp_path, body)
+    assert (done.returncode, done.stderr) == (2, "refract demo: error: bad\n")
+    assert (float(done.stdout) >= 0.5) == (rank == "1")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs PR_SET_PDEATHSIG")
 @pytest.mark.parametrize("shell", ["bash", "sh"])
 def test_a_stage_dies_with_the_process_that_started_it(tmp_path: Path, shell: str) -> None:

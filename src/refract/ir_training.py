@@ -1,4 +1,9 @@
-"""The training loop of the infrared adapter: LoRA and semantic attention, on `accelerate`."""
+"""The training loop of the infrared adapter: LoRA and semantic attention, on `accelerate`.
+
+Several processes divide each forward pass evenly, and DDP takes the mean of their gradients; they
+go through the same steps with the same weights. Only the main one watches: what is logged,
+validated, sampled and saved is its business, while the others wait at their next gradient.
+"""
 
 import logging
 import math
@@ -9,6 +14,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -29,12 +35,18 @@ logger = logging.getLogger(__name__)
 
 _LOG_EVERY = 10
 _SHAPES_LOGGED = 2  # forward passes whose tensor shapes are told at debug level
+# Without it DDP sorts its buckets anew after the first step of a process, and more than two
+# processes sum by the place in a bucket: a resumed training would differ in the last bits.
+_DDP = DistributedDataParallelKwargs(find_unused_parameters=True)
 _PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
 
 @dataclass
 class Training:
-    """One training run. `sample(step)` is called at the start, each `sample_every`, at the end."""
+    """One training run. `sample(step)` is called at the start, each `sample_every`, at the end.
+
+    The main process's curve, checkpoints, samples and average are all there is of them.
+    """
 
     model: InfraredModel
     settings: IrAdapter
@@ -45,7 +57,10 @@ class Training:
     sample: Callable[[int], None]
 
     def run(self) -> list[dict[str, Any]]:
-        """Train to the end, from the newest checkpoint if any; returns the rows of the curve."""
+        """Train to the end, from the newest checkpoint if any; returns the rows of the curve.
+
+        `settings.batch` must be a multiple of the number of processes.
+        """
         settings = self.settings
         warmup, main, finetune = settings.phase_steps
         self.schedule = Schedule(warmup, main, finetune, settings.finetune_lr_factor)
@@ -53,16 +68,20 @@ class Training:
             cpu=self.model.device.type == "cpu",
             mixed_precision=_PRECISION[settings.precision],
             gradient_accumulation_steps=settings.accumulation,
+            kwargs_handlers=[_DDP],
         )
+        self.main: bool = self.accelerator.is_main_process
         self.infrared = self.model.grid.infrared().to(self.model.device)
         self.model.train()
         self.model.shapes_to_log = _SHAPES_LOGGED
         trainable = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
-        self.average = WeightAverage(settings.ema, trainable) if settings.ema else None
+        averaged = settings.ema > 0 and self.main
+        self.average = WeightAverage(settings.ema, trainable) if averaged else None
         optimizer = build_optimizer(trainable, settings)
         done = self._restore(trainable, optimizer)
+        self.accelerator.wait_for_everyone()  # a process that saves deletes what is to be restored
         self.prepared, self.optimizer = self.accelerator.prepare(self.model, optimizer)
-        if not done:
+        if self.main and not done:
             with self._judged():
                 self.sample(0)
         self._loop(done, trainable)
@@ -103,26 +122,42 @@ class Training:
 
     def _loop(self, done: int, trainable: Mapping[str, Tensor]) -> None:
         settings, timer = self.settings, StepTimer(done)
-        bar = tqdm(total=settings.steps, initial=done, desc="train", unit="step", mininterval=1)
+        bar = tqdm(
+            total=settings.steps,
+            initial=done,
+            desc="train",
+            unit="step",
+            mininterval=1,
+            disable=not self.main,
+        )
         with logging_redirect_tqdm(), bar:
             for step in range(done, settings.steps):
-                self.recent.append(self._step(step, trainable))
-                if self.average is not None:
-                    self.average.update(step + 1)
+                loss = self._step(step, trainable)
+                if self.main:
+                    self._watch(step, loss, trainable, timer)
                 bar.update()
-                if self.model.adapter is not None and step + 1 == self.schedule.warmup:
-                    warn_if_still(self.model.adapter)
-                if self._due(step + 1, _LOG_EVERY) or self._due(step + 1, settings.validate_every):
-                    self.rows.append(self._row(step))
-                    log_step(self.rows[-1], settings.steps, timer)
-                if self._due(step + 1, settings.checkpoint_every):
-                    self._save(step + 1, trainable)
-                if self._due(step + 1, settings.sample_every):
-                    with self._judged():
-                        self.sample(step + 1)
+
+    def _watch(
+        self, step: int, loss: float, trainable: Mapping[str, Tensor], timer: StepTimer
+    ) -> None:
+        """Whatever a finished step is followed by, besides the next."""
+        settings = self.settings
+        self.recent.append(loss)
+        if self.average is not None:
+            self.average.update(step + 1)
+        if self.model.adapter is not None and step + 1 == self.schedule.warmup:
+            warn_if_still(self.model.adapter)
+        if self._due(step + 1, _LOG_EVERY) or self._due(step + 1, settings.validate_every):
+            self.rows.append(self._row(step))
+            log_step(self.rows[-1], settings.steps, timer)
+        if self._due(step + 1, settings.checkpoint_every):
+            self._save(step + 1, trainable)
+        if self._due(step + 1, settings.sample_every):
+            with self._judged():
+                self.sample(step + 1)
 
     def _step(self, step: int, trainable: Mapping[str, Tensor]) -> float:
-        """One optimiser step; returns its mean loss."""
+        """One optimiser step; returns its mean loss, over all processes."""
         settings, total = self.settings, 0.0
         factor = self.schedule.factor(step)
         for group in self.optimizer.param_groups:
@@ -136,6 +171,7 @@ class Training:
                 self.optimizer.step()
                 self.optimizer.zero_grad()
                 total += loss.item() / settings.accumulation
+        total = self._mean(total)
         if not math.isfinite(total):
             wider = " or take precision bfloat16" if settings.precision == "float16" else ""
             raise InputError(
@@ -144,10 +180,19 @@ class Training:
             )
         return total
 
+    def _mean(self, value: float) -> float:
+        """The mean of `value` over all processes."""
+        if self.accelerator.num_processes == 1:
+            return value
+        own = torch.tensor(value, dtype=torch.float64, device=self.accelerator.device)
+        return float(self.accelerator.reduce(own, "mean").item())
+
     def _positions(self, step: int, part: int) -> range:
-        """Places in the shuffled series that this forward pass takes."""
+        """Places in the shuffled series that this process takes in this forward pass."""
+        share = self.settings.batch // self.accelerator.num_processes
         start = (step * self.settings.accumulation + part) * self.settings.batch
-        return range(start, start + self.settings.batch)
+        start += self.accelerator.process_index * share
+        return range(start, start + share)
 
     def _loss(self, positions: range) -> Tensor:
         batch = self.train.drawn(self.seed, positions)

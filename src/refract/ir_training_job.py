@@ -1,9 +1,10 @@
-"""From triptychs to the adapter folder: cached results, one trainer at a time, then the loop."""
+"""From triptychs to the adapter folder: cached results, one training at a time, then the loop."""
 
 import logging
-import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from filelock import FileLock
@@ -12,7 +13,7 @@ from refract.adapter_files import AdapterConfig, build_model, save_adapter
 from refract.atomic import replace_directory
 from refract.device import pick_device
 from refract.errors import InputError
-from refract.flux_fill import free_memory, load_transformer, load_vae
+from refract.flux_fill import TextEmbedding, free_memory, load_transformer, load_vae
 from refract.import_closure import closure
 from refract.infrared_model import InfraredModel
 from refract.ir_fused_data import FusedTrainingData
@@ -25,9 +26,10 @@ from refract.learnable_fusion import LearnableFusion
 from refract.model_identity import model_identity
 from refract.params.ir_adapter import IrAdapter
 from refract.params.models import InfraredModel as ModelSection
+from refract.processes import Processes, joined_processes, process_count
 from refract.text_cache import embed_prompts
 from refract.training_checkpoint import CheckpointFolder
-from refract.triptych_latents import LatentCache, read_triptych
+from refract.triptych_latents import LatentCache, LatentRequest, read_triptych
 from refract.triptych_manifest import TriptychRow, read_manifest
 
 logger = logging.getLogger(__name__)
@@ -41,11 +43,13 @@ def train_adapter(
 ) -> None:
     """Train (or take from the item store) the adapter and fill the folder `output`.
 
-    The folder holds the LoRA, the semantic adapter, config.json and curve.csv. Two processes that
-    want the same training: the second waits for the first and takes its result.
+    The folder holds the LoRA, the semantic adapter, config.json and curve.csv. Two runs that want
+    the same training: the second waits for the first and takes its result. To be called by every
+    process of a launch; the main one writes.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # others would wait for the lock for ever
-        raise InputError("$WORLD_SIZE > 1: train_ir_adapter trains in one process")
+    _check_batch(settings, process_count())
+    device = pick_device()
+    _check_precision(settings, device)
     rows = {split: read_manifest(triptychs, split) for split in ("train", "val")}
     identity = model_identity(section.path, section.revision)
     store = ItemStore(state_root(), "train_ir_adapter")
@@ -54,25 +58,46 @@ def train_adapter(
             "seed": seed,
             "ir_adapter": settings.model_dump(mode="json", exclude=_WITHOUT_EFFECT),
             "infrared_model": section.model_dump(mode="json", exclude={"path", "revision"}),
+            "processes": process_count(),  # each number of them sums in an order of its own
         },
         inputs=_hash_rows([*rows["train"], *rows["val"]], triptychs),
         code=closure("stages.train_ir_adapter"),
         model=identity,
     )
-    checkpoints = state_root() / "checkpoints" / key
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    with FileLock(checkpoints / "lock"):
-        slot = store.get(key)
-        if slot is None:
-            job = _Job(settings, section, seed, triptychs, rows, identity, key)
+    with joined_processes(device) as processes:
+        job = _Job(settings, section, seed, triptychs, rows, identity, key, device, processes)
+        _train_once(job, store)
+        if processes.main:
+            with replace_directory(output) as folder:
+                materialise(store.folder / key, folder)
+
+
+def _train_once(job: "_Job", store: ItemStore) -> None:
+    """Train unless the store has the result, now or when another run of the same is done."""
+    main, key = job.processes.main, job.fingerprint
+    checkpoints = CheckpointFolder(job.state / "checkpoints" / key)
+    checkpoints.folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(checkpoints.folder / "lock") if main else nullcontext():
+        if job.processes.agree(store.get(key) is not None):
+            logger.info("this training is in the item store already: %s", store.folder / key)
+            return
+        trained = job.train(checkpoints)
+        if main:
             with store.create(key) as folder:
-                job.train(folder)
-            CheckpointFolder(checkpoints).remove()
-            slot = store.folder / key
-        else:
-            logger.info("this training is in the item store already: %s", slot)
-    with replace_directory(output) as folder:
-        materialise(slot, folder)
+                trained.write(folder)
+            checkpoints.remove()
+
+
+class _Trained(NamedTuple):
+    """What a training has come to."""
+
+    model: InfraredModel
+    config: AdapterConfig
+    curve: list[dict[str, Any]]
+
+    def write(self, folder: Path) -> None:
+        save_adapter(self.model, self.config, folder)
+        write_curve(self.curve, folder / "curve.csv")
 
 
 class _Job:
@@ -87,6 +112,8 @@ class _Job:
         rows: dict[str, list[TriptychRow]],
         identity: str,
         fingerprint: str,
+        device: str,
+        processes: Processes,
     ) -> None:
         self.settings = settings
         self.section = section
@@ -95,15 +122,15 @@ class _Job:
         self.rows = rows
         self.identity = identity
         self.fingerprint = fingerprint
-        self.device = pick_device()
-        _check_precision(settings, self.device)
+        self.device = device
+        self.processes = processes
         self.state = state_root()
         first = rows["train"][0].path(triptychs)
         self.panel_px = int(read_triptych(first).visible.shape[-1])
         self.fusion = self._learnable_fusion()
 
-    def train(self, folder: Path) -> None:
-        """Run the training and write the artefact into `folder`."""
+    def train(self, checkpoints: CheckpointFolder) -> _Trained:
+        """Run the training, from the newest of `checkpoints` if any."""
         data = self._data()
         free_memory()  # text encoders are no longer needed, and the VAE only by a learnable fusion
         config = self._config()
@@ -113,17 +140,16 @@ class _Job:
             base.enable_gradient_checkpointing()
         model = build_model(base, config, self.fusion)
         self._announce(model)
-        rows = Training(
+        curve = Training(
             model=model,
             settings=self.settings,
             seed=self.seed,
             train=data["train"],
             validation=data["val"],
-            checkpoints=CheckpointFolder(self.state / "checkpoints" / self.fingerprint),
+            checkpoints=checkpoints,
             sample=lambda step: self._sample(model, data["val"], step),
         ).run()
-        save_adapter(model, config, folder)
-        write_curve(rows, folder / "curve.csv")
+        return _Trained(model, config, curve)
 
     def _data(self) -> dict[str, TrainingData]:
         samples = {
@@ -140,14 +166,8 @@ class _Job:
             dtype=self.section.dtype,
             fusion_alpha=None if self.fusion else self._fusion_alpha(),
         )
-        cache.fill([request for request, _ in both], lambda: load_vae(self.section, self.device))
-        texts = embed_prompts(
-            {caption for _, caption in both},
-            self.section,
-            root=self.state,
-            model_identity=self.identity,
-            device=self.device,
-        )
+        self._fill(cache, [request for request, _ in both])
+        texts = self._texts({caption for _, caption in both})
         if self.fusion is None:
             return {
                 split: TrainingData(chosen, cache, texts, self.device)
@@ -160,6 +180,25 @@ class _Job:
             split: FusedTrainingData(chosen, cache, texts, self.device, vae, self.fusion)
             for split, chosen in samples.items()
         }
+
+    def _fill(self, cache: LatentCache, requests: list[LatentRequest]) -> None:
+        """Each process encodes its share of what the main one has found missing."""
+        missing = self.processes.agree(cache.missing(requests))
+        share = self.processes.share(missing)
+        cache.encode(share, lambda: load_vae(self.section, self.device))
+        self.processes.wait()
+
+    def _texts(self, prompts: set[str]) -> dict[str, TextEmbedding]:
+        """The main process embeds what is missing, the others read it."""
+        with self.processes.main_first():
+            return embed_prompts(
+                prompts,
+                self.section,
+                root=self.state,
+                model_identity=self.identity,
+                device=self.device,
+                refresh=None if self.processes.main else False,  # it has been refreshed
+            )
 
     def _config(self) -> AdapterConfig:
         settings = self.settings
@@ -209,6 +248,9 @@ class _Job:
             self.section.path,
             self.identity,
         )
+        if self.processes.count > 1:
+            share = settings.batch // self.processes.count
+            logger.info("%d processes, each %d of a batch", self.processes.count, share)
         logger.info(
             "semantic mode %s, %d layers, %d heads, position %s, gate %s, site %s: "
             "%d adapter parameters, %d LoRA parameters (rank %d)",
@@ -232,6 +274,15 @@ class _Job:
     def _sample(self, model: InfraredModel, data: TrainingData, step: int) -> None:
         path = self.state / "ir_samples" / self.fingerprint[:16] / f"step_{step:06d}.png"
         write_samples(model, data, self.section, self.seed, path)
+
+
+def _check_batch(settings: IrAdapter, processes: int) -> None:
+    """InputError where the processes cannot divide a forward pass evenly."""
+    if settings.batch % processes:
+        raise InputError(
+            f"ir_adapter.batch = {settings.batch}: must be a multiple of the number of processes, "
+            f"{processes}, which divide each forward pass evenly"
+        )
 
 
 def _check_precision(settings: IrAdapter, device: str) -> None:

@@ -1,6 +1,7 @@
 """What every stage process does around its work: signals, logging, errors, exit codes.
 
 Exit codes: 0 done, 2 bad input (one line, no traceback), 1 out of memory or a defect, 130 Ctrl-C.
+Of several processes of one launch the first speaks for all, where all have the same to say.
 """
 
 import ctypes
@@ -8,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,6 +19,7 @@ from refract.errors import InputError
 logger = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_PRECEDENCE_S = 10.0
 
 
 def run_stage(name: str, main: Callable[[], None], *, memory_keys: Sequence[str] = ()) -> NoReturn:
@@ -50,10 +53,19 @@ def die_with_parent() -> None:
 
 
 def configure_logging() -> None:
-    """One line format on stderr; `$REFRACT_LOG` sets the level of our own messages."""
+    """One line format on stderr; `$REFRACT_LOG` sets the level of our own messages.
+
+    Of several processes only the first says more than warnings. Those of torch's C++ part are left
+    out ($TORCH_CPP_LOG_LEVEL, read when torch is imported): DDP says at every start that an option
+    may cost time, which `refract.ir_training` needs.
+    """
+    if "RANK" in os.environ:
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     level = os.environ.get("REFRACT_LOG", "INFO").upper()
     if level not in logging.getLevelNamesMapping():
         level = "INFO"
+    if not _is_first_process():
+        level = "WARNING"
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
@@ -61,7 +73,18 @@ def configure_logging() -> None:
         logging.getLogger(package).setLevel(level)
 
 
+def _is_first_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
 def _fail(name: str, message: str, code: int) -> NoReturn:
+    """Say so and exit.
+
+    The launcher ends all processes soon after one has failed. So where all fail alike the first
+    must be ahead of the others, whose line is then never printed; one that fails alone prints it.
+    """
+    if not _is_first_process():
+        time.sleep(_PRECEDENCE_S)
     print(f"refract {name}: error: {message}", file=sys.stderr, flush=True)
     sys.exit(code)
 

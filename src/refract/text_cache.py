@@ -22,9 +22,13 @@ def embed_prompts(
     root: Path,
     model_identity: str,
     device: str,
+    refresh: bool | None = None,
 ) -> dict[str, TextEmbedding]:
-    """Embeddings by prompt, on the CPU; the encoders load only where a prompt is new."""
-    store = ItemStore(root, "ir_text")
+    """Embeddings by prompt, on the CPU; the encoders load only where a prompt is new.
+
+    refresh: as in `ItemStore`.
+    """
+    store = ItemStore(root, "ir_text", refresh=refresh)
     keys = {
         prompt: text_key(store, prompt, model, module="refract.text_cache", identity=model_identity)
         for prompt in sorted(set(prompts))

@@ -83,29 +83,36 @@ class LatentCache:
         self.dtype = dtype
         self.fusion_alpha = fusion_alpha
         self.code = closure("refract.triptych_latents")
-        self._slots: dict[LatentRequest, Path] = {}
+        self._keys: dict[LatentRequest, str] = {}
 
     def fill(self, requests: Sequence[LatentRequest], load: Callable[[], FillVae]) -> None:
         """Encode what is missing; `load` is called only where something is."""
-        keys = {request: self._key(request) for request in requests}
-        found = {request: self.store.get(key) for request, key in keys.items()}
-        missing = [request for request, slot in found.items() if slot is None]
-        self._slots.update((request, slot) for request, slot in found.items() if slot)
+        self.encode(self.missing(requests), load)
+
+    def missing(self, requests: Sequence[LatentRequest]) -> list[LatentRequest]:
+        """What of `requests` has to be encoded before it can be in a batch."""
+        self._keys.update((request, self._key(request)) for request in requests)
+        missing = [request for request in requests if self.store.get(self._keys[request]) is None]
         logger.info("latents: %d cached, %d to encode", self.store.hits, len(missing))
-        if not missing:
+        return missing
+
+    def encode(self, requests: Sequence[LatentRequest], load: Callable[[], FillVae]) -> None:
+        """Encode these, which `missing` has named; `load` is called only where there are any."""
+        if not requests:
             return
         vae = load()
-        for request in tqdm(missing, desc="encode", unit="triptych", mininterval=1):
+        quiet = not logger.isEnabledFor(logging.INFO)
+        for request in tqdm(requests, desc="encode", unit="triptych", mininterval=1, disable=quiet):
             panels = read_request(request, self.panel_px)
             tokens = encode_triptych(vae, panels, self.fusion_alpha)
-            with self.store.create(keys[request]) as slot:
+            with self.store.create(self._keys[request]) as slot:
                 single = {name: x[0].contiguous().cpu() for name, x in tokens._asdict().items()}
                 save_file(single, slot / _FILE)
-            self._slots[request] = self.store.folder / keys[request]
 
     def batch(self, requests: Sequence[LatentRequest]) -> TriptychTokens:
         """A batch of latents, float32, on the CPU."""
-        loaded = [load_file(self._slots[request] / _FILE) for request in requests]
+        folders = [self.store.folder / self._keys[request] for request in requests]
+        loaded = [load_file(folder / _FILE) for folder in folders]
         return TriptychTokens(
             *(torch.stack([x[name] for x in loaded]).float() for name in TriptychTokens._fields)
         )

@@ -3,7 +3,7 @@ import pytest
 from refract.errors import InputError
 from refract.params.ir_adapter import IrAdapter
 from refract.params.section import validate
-from tests.test_ir_training_job import PRODIGY, settings
+from tests.tiny_training import PRODIGY, settings
 
 GOOD = settings().model_dump(mode="json")
 

@@ -82,7 +82,9 @@ class IrAdapter(Section):
     weight_decay: Annotated[float, Field(ge=0, le=1, description="decoupled weight decay")]
     steps: Annotated[int, Field(ge=1, le=10_000_000, description="optimiser steps")]
     phases: Phases
-    batch: Annotated[int, Field(ge=1, le=4096, description="triptychs a forward pass")]
+    batch: Annotated[
+        int, Field(ge=1, le=4096, description="triptychs a forward pass, in all processes")
+    ]
     accumulation: Annotated[int, Field(ge=1, le=4096, description="forward passes a step")]
     mirror: Annotated[bool, Field(description="train on mirrored triptychs too")]
     precision: Annotated[
