@@ -41,6 +41,7 @@ def config(**changes: object) -> AdapterConfig:
         "panel_px": 32,
         "prompt": "infrared",
         "guidance": 1.0,
+        "max_sequence_length": 16,
         "precision": "float32",
         "model_identity": "base",
         "training": "0" * 64,

@@ -227,6 +227,12 @@ def test_what_can_be_wrong(model: Path, adapter: Path, triptychs: Path, tmp_path
     (empty / "a.png").write_bytes(b"no picture")
     assert f"{empty}/a.png: not a readable picture" in message(input=str(empty))
 
+    longer = tmp_path / "longer"
+    longer.mkdir()
+    write_adapter(model, longer, trained_on(model, max_sequence_length=32))
+    with pytest.raises(InputError, match=r"max_sequence_length = 16: .* trained with 32"):
+        infer(model, longer, triptychs, tmp_path / "out")
+
     narrow = write_triptychs(tmp_path / "narrow", {"test": 2}, panel_px=16)
     with pytest.raises(InputError, match="expected 96 x 32"):
         infer(model, adapter, narrow, tmp_path / "out")

@@ -1,9 +1,12 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from diffusers import FluxFillPipeline
+from numpy.typing import NDArray
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -18,7 +21,7 @@ from refract.lora import (
     save_lora,
     set_lora_state,
 )
-from tests.tiny_fill import tiny_transformer, write_tiny_fill
+from tests.tiny_fill import PROMPT, tiny_transformer, write_tiny_fill
 
 ATTENTION = r".*\.attn\..*"
 
@@ -73,6 +76,39 @@ def test_diffusers_loads_the_file_to_the_same_forward(tmp_path: Path, alpha: flo
         ours = trained(**inputs(), return_dict=False)[0]
         theirs = fresh.transformer.eval()(**inputs(), return_dict=False)[0]
     assert torch.equal(ours, theirs)
+
+
+def test_a_stock_pipeline_makes_the_picture_of_the_loaded_lora(tmp_path: Path) -> None:
+    """The pipeline from end to end: the same picture, and not the base's."""
+    repository = write_tiny_fill(tmp_path / "model")
+    settings = LoraSettings(4, 8.0, ["x_embedder", "attn.to_q", "ff.net.2", "proj_out"])
+    trained, fresh = (FluxFillPipeline.from_pretrained(repository) for _ in range(2))
+    base = picture(fresh)
+    add_lora(trained.transformer.requires_grad_(False), settings)
+    shake(trained.transformer)
+    save_lora(trained.transformer, settings, tmp_path / WEIGHTS_NAME)
+    fresh.load_lora_weights(tmp_path)
+    assert np.array_equal(picture(fresh), picture(trained))
+    assert not np.array_equal(picture(fresh), base)
+    fresh.unload_lora_weights()
+    assert np.array_equal(picture(fresh), base)
+
+
+def picture(pipeline: FluxFillPipeline) -> NDArray[np.float32]:
+    """A diptych [H, W, 3] in [0, 1] from fixed inputs and noise."""
+    made = pipeline(
+        prompt=PROMPT,
+        image=Image.new("RGB", (64, 32), (200, 90, 30)),
+        mask_image=Image.new("L", (64, 32), 255),
+        height=32,
+        width=64,
+        num_inference_steps=2,
+        max_sequence_length=16,
+        generator=torch.Generator().manual_seed(0),
+        output_type="np",
+    )
+    pixels: NDArray[np.float32] = made.images[0]
+    return pixels
 
 
 def test_one_metadata_key_so_that_bytes_repeat(tmp_path: Path) -> None:

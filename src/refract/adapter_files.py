@@ -56,6 +56,7 @@ class AdapterConfig(BaseModel):
     panel_px: int
     prompt: str | None  # None: every training triptych had a caption of its own
     guidance: float
+    max_sequence_length: int  # of the prompts: FLUX attends to their padding too
     precision: Precision
     model_identity: str
     training: str  # fingerprint of settings, data and code

@@ -70,12 +70,13 @@ class InfraredModel(nn.Module):
         """K and V of map tokens [B, n, 64], constant over the sampling steps of one map."""
         if self.conditioning is None:
             return None
-        with self._autocast():
+        with self.autocast(semantic.device):
             return self.conditioning.project(semantic)
 
-    def _autocast(self) -> torch.autocast:
+    def autocast(self, device: torch.device) -> torch.autocast:
+        """The context that every computation of the model runs in; does nothing for float32."""
         lower = _AUTOCAST.get(self.precision)
-        return torch.autocast(self.device.type, lower or torch.bfloat16, enabled=lower is not None)
+        return torch.autocast(device.type, lower or torch.bfloat16, enabled=lower is not None)
 
     def forward(
         self,
@@ -90,8 +91,8 @@ class InfraredModel(nn.Module):
 
         semantic [B, n, 64]; text holds [B, T, D] tokens and [B, P] pooled vectors.
         """
-        with self._autocast():
-            hidden = self._hidden(x_t, x_cond, semantic, projected)
+        with self.autocast(x_t.device):
+            hidden = self.hidden_states(x_t, x_cond, semantic, projected)
             if self.shapes_to_log > 0:
                 self._log_shapes(x_t=x_t, x_cond=x_cond, semantic=semantic, hidden=hidden, t=t)
             dtype, device = self.transformer.dtype, hidden.device
@@ -108,10 +109,10 @@ class InfraredModel(nn.Module):
             )[0]
         return velocity.float()
 
-    def _hidden(
+    def hidden_states(
         self, x_t: Tensor, x_cond: Tensor, semantic: Tensor, projected: list[KeyValue] | None
     ) -> Tensor:
-        """What the transformer reads, [B, 2n, 384]."""
+        """What the transformer reads, [B, 2n, 384]; other shapes as in `forward`."""
         if self.map_as_panel:
             channels = x_t.shape[-1]
             filled = replace_right(x_cond[..., :channels], semantic, self.grid.columns)

@@ -113,6 +113,11 @@ class InferenceJob:
             ("infer_ir.guidance", self.settings.guidance, self.config.guidance),
             ("infer_ir.prompt", self.settings.prompt, self.config.prompt),
             ("infrared_model", self.identity, self.config.model_identity),
+            (
+                "infrared_model.max_sequence_length",
+                self.section.max_sequence_length,
+                self.config.max_sequence_length,
+            ),
         ]
         for name, own, trained in pairs:
             if own is not None and own != trained:

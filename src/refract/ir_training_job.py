@@ -164,7 +164,7 @@ class _Job:
             panel_px=self.panel_px,
             model_identity=self.identity,
             dtype=self.section.dtype,
-            fusion_alpha=None if self.fusion else self._fusion_alpha(),
+            fusion_alpha=None if self.fusion else _fusion_alpha(self.settings),
         )
         self._fill(cache, [request for request, _ in both])
         texts = self._texts({caption for _, caption in both})
@@ -201,33 +201,15 @@ class _Job:
             )
 
     def _config(self) -> AdapterConfig:
-        settings = self.settings
-        position, gate, site = settings.semantic.form
         captions = {row.caption for row in self.rows["train"]}
-        return AdapterConfig(
-            mode=settings.semantic.mode,
-            layout=settings.semantic.layout,
-            position=position,
-            gate=gate,
-            site=site,
-            layers=settings.layers,
-            heads=settings.heads,
-            fusion_alpha=self._fusion_alpha(),
-            rank=settings.rank,
-            alpha=settings.alpha,
-            lora_targets=settings.lora_targets,
+        return adapter_config(
+            self.settings,
+            self.section,
             panel_px=self.panel_px,
             prompt=captions.pop() if len(captions) == 1 else None,
-            guidance=settings.guidance,
-            precision=settings.precision,
-            model_identity=self.identity,
-            training=self.fingerprint,
-            steps=settings.steps,
+            identity=self.identity,
+            fingerprint=self.fingerprint,
         )
-
-    def _fusion_alpha(self) -> float | None:
-        semantic = self.settings.semantic
-        return semantic.fusion_alpha if semantic.mode == "pixel_fusion" else None
 
     def _learnable_fusion(self) -> LearnableFusion | None:
         semantic = self.settings.semantic
@@ -274,6 +256,45 @@ class _Job:
     def _sample(self, model: InfraredModel, data: TrainingData, step: int) -> None:
         path = self.state / "ir_samples" / self.fingerprint[:16] / f"step_{step:06d}.png"
         write_samples(model, data, self.section, self.seed, path)
+
+
+def adapter_config(
+    settings: IrAdapter,
+    section: ModelSection,
+    *,
+    panel_px: int,
+    prompt: str | None,
+    identity: str,
+    fingerprint: str,
+) -> AdapterConfig:
+    """How an adapter of these settings is built; `prompt` where all triptychs share one."""
+    position, gate, site = settings.semantic.form
+    return AdapterConfig(
+        mode=settings.semantic.mode,
+        layout=settings.semantic.layout,
+        position=position,
+        gate=gate,
+        site=site,
+        layers=settings.layers,
+        heads=settings.heads,
+        fusion_alpha=_fusion_alpha(settings),
+        rank=settings.rank,
+        alpha=settings.alpha,
+        lora_targets=settings.lora_targets,
+        panel_px=panel_px,
+        prompt=prompt,
+        guidance=settings.guidance,
+        max_sequence_length=section.max_sequence_length,
+        precision=settings.precision,
+        model_identity=identity,
+        training=fingerprint,
+        steps=settings.steps,
+    )
+
+
+def _fusion_alpha(settings: IrAdapter) -> float | None:
+    semantic = settings.semantic
+    return semantic.fusion_alpha if semantic.mode == "pixel_fusion" else None
 
 
 def _check_batch(settings: IrAdapter, processes: int) -> None:

@@ -1,0 +1,1 @@
+"""What the method costs: each module prints a Markdown table, `python -m benchmarks.NAME`."""
