@@ -16,6 +16,7 @@ from refract.stage_runner import run_stage
 _MEMORY_KEYS = (
     "ir_adapter.batch",
     "ir_adapter.layers",
+    "ir_adapter.semantic.fusion",  # learnable keeps the VAE and its gradients
     "ir_adapter.gradient_checkpointing",
     "ir_adapter.precision",
     "infrared_model.dtype",

@@ -1,5 +1,6 @@
 """The compute device of this run."""
 
+import gc
 import os
 import re
 
@@ -43,3 +44,12 @@ def _own(device: str) -> str:
     if count > present:
         raise InputError(f"{count} processes, but this machine has {present} GPU(s): one for each")
     return f"cuda:{os.environ['LOCAL_RANK']}"
+
+
+def free_memory() -> None:
+    """Give back what deleted models held, before another one loads."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

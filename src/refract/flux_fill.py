@@ -3,7 +3,6 @@
 import refract.torchvision_compat  # noqa: F401  (before diffusers)
 
 # isort: split
-import gc
 import logging
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -21,6 +20,7 @@ from diffusers import (
 from diffusers.pipelines.flux.pipeline_flux_fill import calculate_shift
 from torch import Tensor
 
+from refract.device import free_memory
 from refract.errors import InputError
 from refract.latent_packing import VAE_SCALE
 from refract.model_identity import local_model_folder
@@ -162,10 +162,3 @@ def load_sigmas(model: ModelReference, steps: int, tokens: int) -> Tensor:
 def _dtype(model: ModelReference) -> torch.dtype:
     dtype: torch.dtype = getattr(torch, model.dtype)
     return dtype
-
-
-def free_memory() -> None:
-    """Give back what deleted models held."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from refract.atomic import write_atomic
-from refract.flux_fill import ModelReference, free_memory, load_sigmas, load_vae
+from refract.device import free_memory
+from refract.flux_fill import ModelReference, load_sigmas, load_vae
 from refract.gray_levels import quantise
 from refract.infrared_model import InfraredModel
 from refract.ir_generation import decode_infrared, generate_tokens, item_noise

@@ -11,9 +11,9 @@ from filelock import FileLock
 
 from refract.adapter_files import AdapterConfig, build_model, save_adapter
 from refract.atomic import replace_directory
-from refract.device import pick_device
+from refract.device import free_memory, pick_device
 from refract.errors import InputError
-from refract.flux_fill import TextEmbedding, free_memory, load_transformer, load_vae
+from refract.flux_fill import TextEmbedding, load_transformer, load_vae
 from refract.import_closure import closure
 from refract.infrared_model import InfraredModel
 from refract.ir_fused_data import FusedTrainingData

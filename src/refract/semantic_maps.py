@@ -1,6 +1,5 @@
 """Semantic maps that a panoptic segmenter makes of photos, each an item of the store."""
 
-import gc
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from refract.device import pick_device
+from refract.device import free_memory, pick_device
 from refract.errors import InputError, shorten
 from refract.image_reading import read_rgb
 from refract.import_closure import closure
@@ -94,7 +93,7 @@ def _compute(missing: Mapping[str, Photo], model: MapModel, store: ItemStore) ->
         with store.create(key) as slot:
             Image.fromarray(pixels).save(slot / _FILE_NAME)
     del segmenter
-    _free_memory()
+    free_memory()
 
 
 def _draw(segmenter: "PanopticSegmenter", photo: Photo) -> NDArray[np.uint8]:
@@ -104,12 +103,3 @@ def _draw(segmenter: "PanopticSegmenter", photo: Photo) -> NDArray[np.uint8]:
         return segmenter.colour_map(pixels)
     inner = segmenter.colour_map(crop_border(pixels, border_px))
     return np.pad(inner, ((border_px, border_px), (border_px, border_px), (0, 0)))
-
-
-def _free_memory() -> None:
-    """Give back what the deleted model held, before a generative model loads."""
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from refract.layouts.frame_numbers import LONGEST, number_sequences
 from refract.layouts.pairing import in_split, pair_folders
-from refract.layouts.raw_item import SPLITS, RawItem
+from refract.layouts.raw_item import RawItem
 from refract.triptych_layouts import need_folder
+from refract.triptych_manifest import SPLIT_NAMES
 
 LAYOUT = "{train,val,test}/{split}img and {split}imgr, as train/trainimg and train/trainimgr"
 WHITE_BORDER_PX = 100
@@ -19,7 +20,7 @@ def import_dronevehicle(root: Path) -> list[RawItem]:
     is a stretch of numbers.
     """
     items: list[RawItem] = []
-    for split in SPLITS:
+    for split in SPLIT_NAMES:
         folder = need_folder(root, split, frozenset({split}), LAYOUT)
         visible = need_folder(folder, "visible", frozenset({f"{split}img"}), LAYOUT)
         infrared = need_folder(folder, "infrared", frozenset({f"{split}imgr"}), LAYOUT)

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from refract.errors import InputError
-from refract.layouts.raw_item import DAYTIMES, SPLITS, RawItem
+from refract.layouts.raw_item import DAYTIMES, RawItem
+from refract.triptych_manifest import SPLIT_NAMES
 
 METADATA_NAME = "metadata.csv"
 
@@ -59,8 +60,8 @@ def with_metadata(item: RawItem, row: Mapping[str, str], path: Path) -> RawItem:
     """The item with what its row says; an empty sequence leaves the item's own."""
     split = row.get("split") or None
     daytime = row.get("daytime") or "unknown"
-    if split is not None and split not in SPLITS:
-        raise InputError(f"{path}: {item.id}: split {split!r}, allowed {', '.join(SPLITS)}")
+    if split is not None and split not in SPLIT_NAMES:
+        raise InputError(f"{path}: {item.id}: split {split!r}, allowed {', '.join(SPLIT_NAMES)}")
     if daytime not in DAYTIMES:
         raise InputError(f"{path}: {item.id}: daytime {daytime!r}, allowed {', '.join(DAYTIMES)}")
     return replace(

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from refract.class_palette import ClassPalette
 
-SPLITS = ("train", "val", "test")
 DAYTIMES = ("day", "night", "unknown")
 
 
