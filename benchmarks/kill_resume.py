@@ -33,9 +33,8 @@ from benchmarks.killed_training import (
 )
 from benchmarks.machine import describe_machine
 from benchmarks.table import markdown_table
-from benchmarks.workspace import ROOT, Workspace, street_settings
+from benchmarks.workspace import ROOT, Workspace, model_path, street_settings
 from refract.device import pick_device
-from refract.model_identity import local_model_folder
 from refract.params.document import read_yaml
 
 logger = logging.getLogger(__name__)
@@ -167,9 +166,8 @@ def _facts(options: argparse.Namespace, workspace: Workspace) -> str:
 
 
 def _changes(options: argparse.Namespace, folder: Path) -> dict[str, dict[str, Any]]:
-    model = local_model_folder(options.model)
     return {
-        "infrared_model": {"path": str(model.resolve()) if model else options.model},
+        "infrared_model": {"path": model_path(options.model)},
         "prepare_triptychs": street_settings(folder, options.panel_px),
         "ir_adapter": {
             "steps": options.steps,

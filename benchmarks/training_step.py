@@ -19,10 +19,9 @@ from benchmarks.memory import extra_peak_bytes
 from benchmarks.table import markdown_table
 from benchmarks.timing import Timings, time_interleaved
 from benchmarks.training_parts import TrainingParts, build_parts
-from benchmarks.workspace import ROOT, Workspace, street_settings
+from benchmarks.workspace import ROOT, Workspace, model_path, street_settings
 from refract.determinism import make_deterministic
 from refract.device import pick_device
-from refract.model_identity import local_model_folder
 from refract.params.section import load_stage_params
 from stages.train_ir_adapter import StageParams
 
@@ -104,10 +103,9 @@ def _facts(options: argparse.Namespace, parts: TrainingParts, device: str) -> st
 
 
 def _changes(options: argparse.Namespace, folder: Path) -> dict[str, dict[str, Any]]:
-    model = local_model_folder(options.model)
     return {
         "infrared_model": {
-            "path": str(model.resolve()) if model else options.model,
+            "path": model_path(options.model),
             "dtype": options.dtype,
         },
         "prepare_triptychs": street_settings(folder, options.panel_px),

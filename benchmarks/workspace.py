@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from refract.model_identity import local_model_folder
 from refract.params.document import read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -97,6 +98,12 @@ def street_settings(folder: Path, panel_px: int) -> dict[str, Any]:
         "panel_px": panel_px,
         "semantic": semantic,
     }
+
+
+def model_path(model: str) -> str:
+    """A model folder as stages in a workspace find it; a hub id as it is."""
+    folder = local_model_folder(model)
+    return str(folder.resolve()) if folder else model
 
 
 def require_success(process: subprocess.Popen[bytes], log: Path) -> None:

@@ -37,6 +37,22 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random FLUX Fill repository of a few kilobytes."""
+    from tests.tiny_fill import write_tiny_fill  # not above: most tests need no diffusers
+
+    return write_tiny_fill(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="module")
+def tiny_triptychs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five random triptychs to train on and two to validate with."""
+    from tests.tiny_fill import write_triptychs
+
+    return write_triptychs(tmp_path_factory.mktemp("data") / "triptychs", {"train": 5, "val": 2})
+
+
 @pytest.fixture(autouse=True)
 def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keep the item store of the working tree out of the tests."""

@@ -12,26 +12,16 @@ from safetensors.torch import load, load_file
 
 from refract.errors import InputError
 from refract.ir_objective import flow_matching_loss
-from tests.tiny_fill import write_tiny_fill, write_triptychs
+from tests.tiny_fill import write_triptychs
 from tests.tiny_training import LEARNABLE, train
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_fill(tmp_path_factory.mktemp("base"))
-
-
-@pytest.fixture(scope="module")
-def triptychs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_triptychs(tmp_path_factory.mktemp("data") / "triptychs", {"train": 5, "val": 2})
-
-
 def test_the_average_is_what_is_saved_and_validated(
-    model: Path, triptychs: Path, tmp_path: Path
+    tiny_model: Path, tiny_triptychs: Path, tmp_path: Path
 ) -> None:
-    own = train(model, triptychs, tmp_path / "own")
-    averaged = train(model, triptychs, tmp_path / "averaged", ema=0.9)
-    close = train(model, triptychs, tmp_path / "close", ema=1e-6)
+    own = train(tiny_model, tiny_triptychs, tmp_path / "own")
+    averaged = train(tiny_model, tiny_triptychs, tmp_path / "averaged", ema=0.9)
+    close = train(tiny_model, tiny_triptychs, tmp_path / "close", ema=1e-6)
     name = "pytorch_lora_weights.safetensors"
     weights = [load(files[name]) for files in (own, averaged, close)]
     assert not any(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
@@ -52,7 +42,7 @@ class Finished(NamedTuple):
 
 @pytest.fixture(scope="module")
 def finished(
-    model: Path, triptychs: Path, tmp_path_factory: pytest.TempPathFactory
+    tiny_model: Path, tiny_triptychs: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Finished]:
     folder = tmp_path_factory.mktemp("finished")
     handler, logger = MessageList(), logging.getLogger("refract")
@@ -62,7 +52,7 @@ def finished(
         logger.addHandler(handler)
         logger.setLevel(logging.DEBUG)
         try:
-            train(model, triptychs, folder / "out", layers=2)
+            train(tiny_model, tiny_triptychs, folder / "out", layers=2)
         finally:
             logger.removeHandler(handler)
             logger.setLevel(level)
@@ -116,9 +106,9 @@ def test_training_moves_lora_and_adapter(finished: Finished) -> None:
 
 @pytest.mark.parametrize("mode", ["pixel_fusion", "panel", "none"])
 def test_other_modes_train_without_an_adapter(
-    model: Path, triptychs: Path, tmp_path: Path, mode: str
+    tiny_model: Path, tiny_triptychs: Path, tmp_path: Path, mode: str
 ) -> None:
-    files = train(model, triptychs, tmp_path / "out", semantic={"mode": mode}, steps=2)
+    files = train(tiny_model, tiny_triptychs, tmp_path / "out", semantic={"mode": mode}, steps=2)
     assert "semantic_adapter.safetensors" not in files
     assert json.loads(files["config.json"])["fusion_alpha"] == (
         0.5 if mode == "pixel_fusion" else None
@@ -126,10 +116,10 @@ def test_other_modes_train_without_an_adapter(
 
 
 def test_a_learnable_alpha_is_trained_logged_and_saved(
-    model: Path, triptychs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tiny_model: Path, tiny_triptychs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "refract"):
-        files = train(model, triptychs, tmp_path / "out", **LEARNABLE)
+        files = train(tiny_model, tiny_triptychs, tmp_path / "out", **LEARNABLE)
     rows = list(csv.DictReader(files["curve.csv"].decode().splitlines()))
     alpha = json.loads(files["config.json"])["fusion_alpha"]
     assert alpha == float(rows[-1]["fusion_alpha"])
@@ -140,10 +130,14 @@ def test_a_learnable_alpha_is_trained_logged_and_saved(
 
 
 def test_the_described_preset_overrules_the_keys(
-    model: Path, triptychs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tiny_model: Path, tiny_triptychs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     files = train(
-        model, triptychs, tmp_path / "out", semantic={"preset": "as_described"}, scale_lr=1e-6
+        tiny_model,
+        tiny_triptychs,
+        tmp_path / "out",
+        semantic={"preset": "as_described"},
+        scale_lr=1e-6,
     )
     config = json.loads(files["config.json"])
     assert (config["position"], config["gate"], config["site"]) == ("none", "zero_scale", "x_t")
@@ -151,10 +145,10 @@ def test_the_described_preset_overrules_the_keys(
 
 
 def test_accumulated_small_batches_equal_one_large(
-    model: Path, triptychs: Path, tmp_path: Path
+    tiny_model: Path, tiny_triptychs: Path, tmp_path: Path
 ) -> None:
-    train(model, triptychs, tmp_path / "a", batch=4, steps=1)
-    train(model, triptychs, tmp_path / "b", batch=2, accumulation=2, steps=1)
+    train(tiny_model, tiny_triptychs, tmp_path / "a", batch=4, steps=1)
+    train(tiny_model, tiny_triptychs, tmp_path / "b", batch=2, accumulation=2, steps=1)
     rows = []
     for name in ("a", "b"):
         with (tmp_path / name / "curve.csv").open() as file:
@@ -166,9 +160,9 @@ def test_accumulated_small_batches_equal_one_large(
 
 
 def test_bad_input_is_named_and_leaves_no_output(
-    model: Path, triptychs: Path, tmp_path: Path
+    tiny_model: Path, tiny_triptychs: Path, tmp_path: Path
 ) -> None:
-    def message(data: Path = triptychs, base: Path = model, **changes: Any) -> str:
+    def message(data: Path = tiny_triptychs, base: Path = tiny_model, **changes: Any) -> str:
         with pytest.raises(InputError) as error:
             train(base, data, tmp_path / "out", **changes)
         assert not (tmp_path / "out").exists()
@@ -187,12 +181,12 @@ def test_bad_input_is_named_and_leaves_no_output(
 
 
 def test_a_loss_that_is_no_number_ends_the_training(
-    model: Path, triptychs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path, tiny_triptychs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         "refract.ir_training.flow_matching_loss",
         lambda *arguments: flow_matching_loss(*arguments) * float("nan"),
     )
     with pytest.raises(InputError, match=r"ir_adapter\.lr = 0\.005.* the loss is nan at step 1"):
-        train(model, triptychs, tmp_path / "out")
+        train(tiny_model, tiny_triptychs, tmp_path / "out")
     assert not (tmp_path / "out").exists()

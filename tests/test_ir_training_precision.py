@@ -9,18 +9,7 @@ from accelerate.state import AcceleratorState
 from torch.amp import GradScaler
 
 from refract.errors import InputError
-from tests.tiny_fill import write_tiny_fill, write_triptychs
 from tests.tiny_training import train
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_fill(tmp_path_factory.mktemp("base"))
-
-
-@pytest.fixture(scope="module")
-def triptychs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_triptychs(tmp_path_factory.mktemp("data") / "triptychs", {"train": 5, "val": 2})
 
 
 class ScalerOnCpu(Accelerator):
@@ -37,21 +26,21 @@ class ScalerOnCpu(Accelerator):
 
 
 def test_float16_goes_on_with_the_scale_of_its_gradients(
-    model: Path, triptychs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path, tiny_triptychs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ended after step 3, where the scale has grown once and stands one step before the next."""
     monkeypatch.setattr("refract.ir_training_job._check_precision", lambda *arguments: None)
     monkeypatch.setattr("refract.ir_training.Accelerator", ScalerOnCpu)
     options: dict[str, Any] = {"precision": "float16", "checkpoint_every": 3}
     monkeypatch.setenv("REFRACT_STATE", str(tmp_path / "straight"))
-    straight = train(model, triptychs, tmp_path / "out_straight", **options)
+    straight = train(tiny_model, tiny_triptychs, tmp_path / "out_straight", **options)
 
     monkeypatch.setenv("REFRACT_STATE", str(tmp_path / "ended"))
     with monkeypatch.context() as patch:
         patch.setattr("refract.ir_training.validation_loss", end)
         with pytest.raises(KeyboardInterrupt):
-            train(model, triptychs, tmp_path / "x", **options)
-    assert train(model, triptychs, tmp_path / "out_resumed", **options) == straight
+            train(tiny_model, tiny_triptychs, tmp_path / "x", **options)
+    assert train(tiny_model, tiny_triptychs, tmp_path / "out_resumed", **options) == straight
     AcceleratorState._reset_state(reset_partial_state=True)
     assert [scaler.get_scale() for scaler in ScalerOnCpu.made] == [2.0**4, 2.0**3, 2.0**4]
 
@@ -61,10 +50,10 @@ def end(*arguments: object) -> float:
 
 
 def test_float16_on_a_cpu_is_refused(
-    model: Path, triptychs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path, tiny_triptychs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REFRACT_DEVICE", "cpu")
     told = r"ir_adapter\.precision = float16: .* \(cpu\) it must be float32 or bfloat16"
     with pytest.raises(InputError, match=told):
-        train(model, triptychs, tmp_path / "out", precision="float16")
+        train(tiny_model, tiny_triptychs, tmp_path / "out", precision="float16")
     assert not (tmp_path / "out").exists()

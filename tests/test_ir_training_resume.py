@@ -11,29 +11,18 @@ from typing import Any
 
 import pytest
 
-from tests.tiny_fill import write_tiny_fill, write_triptychs
 from tests.tiny_training import LEARNABLE, PRODIGY, train
 
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_fill(tmp_path_factory.mktemp("base"))
-
-
-@pytest.fixture(scope="module")
-def triptychs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_triptychs(tmp_path_factory.mktemp("data") / "triptychs", {"train": 5, "val": 2})
-
-
 def test_two_trainings_from_scratch_are_byte_identical(
-    model: Path, triptychs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path, tiny_triptychs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     results = []
     for name in ("a", "b"):
         monkeypatch.setenv("REFRACT_STATE", str(tmp_path / name))
-        results.append(train(model, triptychs, tmp_path / f"out_{name}"))
+        results.append(train(tiny_model, tiny_triptychs, tmp_path / f"out_{name}"))
     assert results[0] == results[1]
     assert sorted(results[0]) == [
         "config.json",
@@ -49,20 +38,21 @@ def test_two_trainings_from_scratch_are_byte_identical(
     ids=["adamw", "prodigy", "ema", "learnable_fusion"],
 )
 def test_a_killed_training_goes_on_bit_for_bit(
-    model: Path,
-    triptychs: Path,
+    tiny_model: Path,
+    tiny_triptychs: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     options: dict[str, Any],
 ) -> None:
     monkeypatch.setenv("REFRACT_STATE", str(tmp_path / "straight"))
-    straight = train(model, triptychs, tmp_path / "out_straight", steps=24, **options)
+    straight = train(tiny_model, tiny_triptychs, tmp_path / "out_straight", steps=24, **options)
 
     state = tmp_path / "killed"
     code = (
         "from pathlib import Path\n"
         "from tests.tiny_training import train\n"
-        f"train(Path({str(model)!r}), Path({str(triptychs)!r}), Path({str(tmp_path / 'x')!r}), "
+        f"train(Path({str(tiny_model)!r}), Path({str(tiny_triptychs)!r}), "
+        f"Path({str(tmp_path / 'x')!r}), "
         f"steps=24, **{options!r})\n"
     )
     environment = os.environ | {"REFRACT_STATE": str(state), "PYTHONPATH": f"{ROOT}:{ROOT}/src"}
@@ -79,17 +69,21 @@ def test_a_killed_training_goes_on_bit_for_bit(
     assert list(state.glob("checkpoints/*/step_*"))
 
     monkeypatch.setenv("REFRACT_STATE", str(state))
-    assert train(model, triptychs, tmp_path / "out_resumed", steps=24, **options) == straight
+    assert (
+        train(tiny_model, tiny_triptychs, tmp_path / "out_resumed", steps=24, **options) == straight
+    )
     assert not list(state.glob("checkpoints/*/step_*")), "the checkpoints go with the result"
 
 
 def test_old_settings_come_back_from_the_store(
-    model: Path, triptychs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tiny_model: Path, tiny_triptychs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    first = train(model, triptychs, tmp_path / "a")
-    train(model, triptychs, tmp_path / "b", lr=1e-3)
+    first = train(tiny_model, tiny_triptychs, tmp_path / "a")
+    train(tiny_model, tiny_triptychs, tmp_path / "b", lr=1e-3)
     with caplog.at_level(logging.INFO):
-        again = train(model, triptychs, tmp_path / "c", checkpoint_every=3)  # without effect
+        again = train(
+            tiny_model, tiny_triptychs, tmp_path / "c", checkpoint_every=3
+        )  # without effect
     assert again == first
     assert "in the item store already" in caplog.text
     assert "training on" not in caplog.text
