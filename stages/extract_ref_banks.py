@@ -1,7 +1,7 @@
 """Record the reference bank of each case's product image.
 
 python -m stages.extract_ref_banks --params params.yaml --cases data/cases.yaml \
-    --adapter out/ir_adapter --output out/ref_banks
+    --adapter out/ir_adapter --triptychs out/triptychs --output out/ref_banks
 """
 
 import argparse
@@ -19,7 +19,7 @@ class StageParams(BankParams):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("params", "cases", "adapter", "output"):
+    for name in ("params", "cases", "adapter", "triptychs", "output"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     paths = parser.parse_args()
     params = load_stage_params(StageParams, paths.params)
@@ -32,7 +32,7 @@ def main() -> None:
 
     make_deterministic(params.seed)
     warn_of_unwatched_files(cases, paths.cases)
-    BankJob(params, paths.adapter).run(requests, paths.output)
+    BankJob(params, paths.adapter, paths.triptychs).run(requests, paths.output)
 
 
 if __name__ == "__main__":

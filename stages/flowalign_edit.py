@@ -13,7 +13,7 @@ import argparse
 import importlib
 from pathlib import Path
 
-from refract.params.cases import INFRARED_REFERENCE, load_cases, with_overrides
+from refract.params.cases import load_cases, with_overrides
 from refract.params.edit_stage import EditParams
 from refract.params.section import load_stage_params
 from refract.stage_runner import run_stage
@@ -67,9 +67,8 @@ def main() -> None:
     warn_of_unwatched_files(cases, arguments.cases)
     requests = []
     for name, case in cases.items():
-        photo = find_reference_photo(name, case)
-        has_reference = photo is not None or case.target_image == INFRARED_REFERENCE
-        bank = arguments.banks / f"{name}.safetensors" if has_reference else None
+        photo = find_reference_photo(name, case, arguments.banks)
+        bank = arguments.banks / f"{name}.safetensors" if photo is not None else None
         requests.append(EditRequest(name, case, own[name], bank, photo))
     EditJob(params).run(requests, arguments.output)
 

@@ -15,7 +15,7 @@ ARGUMENTS = {
     "prepare_triptychs": "--output",
     "train_ir_adapter": "--triptychs --output",
     "infer_ir": "--triptychs --adapter --output",
-    "extract_ref_banks": "--cases --adapter --output",
+    "extract_ref_banks": "--cases --adapter --triptychs --output",
     "flowalign_edit": "--cases --banks --output",
     "evaluate": "--cases --triptychs --infrared --banks --edits --metrics --plots",
 }

@@ -107,6 +107,14 @@ def test_image_px_makes_a_square_grid_of_its_own(shop: Workshop) -> None:
     assert ReferenceBank.load(shop.banks / "cup.safetensors").facts["grid"] == [4, 4]
 
 
+def test_letterbox_bands_never_enter_a_bank(shop: Workshop) -> None:
+    """A square photo leaves a band of half a token at each side of the 2 x 3 grid."""
+    shop.set("ref_bank", foreground="all")
+    shop.extract({"cup": shop.case("cup", 0)})
+    bank = ReferenceBank.load(shop.banks / "cup.safetensors")
+    assert bank.positions.tolist() == [[0, 1], [1, 1]]
+
+
 def test_infrared_reference_without_an_adapter_is_explained(shop: Workshop) -> None:
     with pytest.raises(InputError, match="run train_ir_adapter first"):
         shop.extract({"cup": shop.case("cup", 0, target_image="infer_ir")}, shop.folder / "none")

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-import refract.edit_job
+import refract.edit_models
 from refract.errors import InputError
 from refract.import_closure import relative_closure
+from refract.latent_case_edit import LatentCaseEdit
 from refract.reference_bank import ReferenceBank
 from refract.video_io import Clip, read_clip, write_clip
 from tests.tiny_edit import FRAMES, HEIGHT, WIDTH, Workshop, moving_square, tiny_model
@@ -69,14 +70,15 @@ def test_strength_zero_is_the_plain_edit_to_the_bit(shop: Workshop) -> None:
     assert (shop.edits / "cup/curve/0.5.mkv").read_bytes() != plain
 
 
-def test_equal_prompts_without_a_product_give_the_source_back(shop: Workshop) -> None:
+def test_equal_prompts_without_a_product_give_the_source_back(shop: Workshop, model: Path) -> None:
     """To the bit in latents: the edit is then the VAE's reconstruction."""
     case = shop.case("cup", 0, target_prompt="a red mug on wood")
     Path(case.video).with_name("product.png").unlink()
-    job = shop.edit({"cup": case})
+    shop.edit({"cup": case})
     from refract.wan_latents import decode_frames, encode_frames
+    from refract.wan_model import WanModel
 
-    vae = job.model.vae
+    vae = WanModel(str(model), None, "float32", "cpu").vae
     expected = decode_frames(vae, encode_frames(vae, moving_square(FRAMES, 0)))
     assert np.array_equal(frames(shop.edits / "cup/plain.mkv"), expected)
 
@@ -102,7 +104,7 @@ def test_what_recomputes(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> Non
         pytest.fail("the model must not be loaded")
 
     with monkeypatch.context() as patch:
-        patch.setattr(refract.edit_job, "WanModel", refuse)
+        patch.setattr(refract.edit_models, "WanModel", refuse)
         assert shop.edit(cases).store.computed == 0
     shop.set(ref_strength=0.5)
     assert shop.edit(cases).store.computed == 2, "on the curve already: only views are new"
@@ -136,7 +138,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
-@pytest.mark.parametrize("branches", ["edited", "all"])
+@pytest.mark.parametrize("branches", ["edited", "all", "guided"])
 def test_other_branches_run(shop: Workshop, branches: str) -> None:
     cases = {"cup": shop.case("cup", 0)}
     shop.extract(cases)
@@ -145,6 +147,82 @@ def test_other_branches_run(shop: Workshop, branches: str) -> None:
     shop.set(ref_branches=branches)
     assert shop.edit(cases).store.computed == 3
     assert (frames(shop.edits / "cup/reference.mkv") != target).any()
+
+
+@pytest.mark.parametrize("mode", ["concat_scaled", "refdrop", "adain", "attn+adain"])
+def test_other_modes_run_and_stop_at_strength_zero(shop: Workshop, mode: str) -> None:
+    cases = {"cup": shop.case("cup", 0)}
+    shop.extract(cases)
+    shop.edit(cases)
+    joint = frames(shop.edits / "cup/curve/0.5.mkv")
+    shop.set(ref_mode=mode, ref_strength=0.5)
+    assert shop.edit(cases).store.computed == 3
+    assert (frames(shop.edits / "cup/reference.mkv") != joint).any()
+    shop.set(ref_strength=0.0)
+    shop.edit(cases)
+    plain = (shop.edits / "cup/plain.mkv").read_bytes()
+    assert (shop.edits / "cup/reference.mkv").read_bytes() == plain
+
+
+def test_refdrop_below_zero(shop: Workshop) -> None:
+    cases = {"cup": shop.case("cup", 0)}
+    shop.extract(cases)
+    shop.set(ref_mode="refdrop", ref_strength=-0.3)
+    shop.edit(cases)
+    folder = shop.edits / "cup"
+    assert (frames(folder / "reference.mkv") != frames(folder / "plain.mkv")).any()
+
+
+@pytest.mark.parametrize(("sampler", "a_step"), [("flowedit", 2), ("sdedit", 2)])
+def test_other_samplers(shop: Workshop, sampler: str, a_step: int) -> None:
+    cases = {"cup": shop.case("cup", 0)}
+    shop.extract(cases)
+    shop.edit(cases)
+    folder = shop.edits / "cup"
+    aligned = frames(folder / "reference.mkv")
+    shop.set("flowalign", sampler=sampler)
+    assert shop.edit(cases).store.computed == ITEMS
+    edited = frames(folder / "reference.mkv")
+    assert (edited != aligned).any() and (edited != frames(folder / "plain.mkv")).any()
+    shop.set("flowalign", zeta=0.3)
+    assert shop.edit(cases).store.computed == 0, "zeta is FlowAlign's"
+    shop.set("flowalign", negative_prompt="a ball")
+    computed = shop.edit(cases).store.computed
+    assert computed == (ITEMS if sampler == "flowedit" else ITEMS - 1)
+    assert (frames(folder / "reference.mkv") != edited).any()
+
+
+def test_region_and_frame_schedule(shop: Workshop) -> None:
+    cases = {"cup": shop.case("cup", 0)}
+    shop.extract(cases)
+    shop.edit(cases)
+    folder = shop.edits / "cup"
+    plain, edited = (frames(folder / name) for name in ("plain.mkv", "reference.mkv"))
+    shop.set("flowalign", ref_frame_schedule=[1.0, 0.2])
+    assert shop.edit(cases).store.computed == 3
+    assert (frames(folder / "reference.mkv") != edited).any()
+    region = shop.params["flowalign"]["region"]
+    shop.set("flowalign", region={**region, "threshold": 0.1})
+    assert shop.edit(cases).store.computed == 0, "a region that is off has no settings"
+    shop.set("flowalign", region={**region, "zeta_outside": 0.8, "words": ["mug"]})
+    assert shop.edit(cases).store.computed == ITEMS - 1
+    assert (frames(folder / "plain.mkv") != plain).any()
+    shop.set("flowalign", region={**region, "zeta_outside": 0.8, "words": ["ball"]})
+    with pytest.raises(InputError, match=r"case cup: .*flowalign\.region\.words.*ball"):
+        shop.edit(cases)
+
+
+def test_per_case_overrides(shop: Workshop) -> None:
+    own = {"ref_strength": 0.5, "flowalign": {"sampler": "sdedit", "steps": 3}}
+    cases = {"cup": shop.case("cup", 0), "can": shop.case("can", 0, overrides=own)}
+    shop.extract(cases)
+    shop.edit(cases)
+    cup, can = (frames(shop.edits / name / "reference.mkv") for name in cases)
+    assert (cup != can).any()
+    facts = json.loads((shop.edits / "info.json").read_text())["cases"]
+    assert facts["can"]["result_strength"] == 0.5
+    assert facts["can"]["settings"]["flowalign"]["sampler"] == "sdedit"
+    assert facts["cup"]["settings"]["flowalign"]["sampler"] == "flowalign"
 
 
 def test_ref_steps_bound_the_reference(shop: Workshop) -> None:
@@ -168,7 +246,7 @@ def test_a_killed_run_keeps_its_items(shop: Workshop, monkeypatch: pytest.Monkey
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(refract.edit_job.CaseEdit, "write_variant", stop)
+        patch.setattr(LatentCaseEdit, "write_variant", stop)
         with pytest.raises(KeyboardInterrupt):
             shop.edit(cases)
     assert not shop.edits.exists()
@@ -176,7 +254,7 @@ def test_a_killed_run_keeps_its_items(shop: Workshop, monkeypatch: pytest.Monkey
 
 
 def test_source_keys_do_not_know_the_reference_code() -> None:
-    for module in ("refract.source_branch", "refract.plain_edit"):
+    for module in ("refract.source_branch", "refract.latent_edit"):
         files = " ".join(relative_closure(module))
         assert "reference" not in files and "bank" not in files
     for module in ("refract.bank_making", "refract.reference_edit"):

@@ -8,30 +8,13 @@ import torch
 from torch import Tensor
 
 from refract.flow_schedule import edit_sigmas
-from refract.flowalign import noised_sources, sample_flowalign
+from refract.flowalign import sample_flowalign
+from refract.noised_source import noised_sources
+from tests.fields import FIELDS, gaussian, linear
 
 Field = Callable[[Tensor, float, str], Tensor]
 SHAPE = (1, 3, 2, 4)
 SIGMAS = edit_sigmas(8, 0.9, 2.0)
-
-
-def constant(x: Tensor, sigma: float, prompt: str) -> Tensor:
-    return torch.full_like(x, 0.7 if prompt == "source" else -1.3)
-
-
-def linear(x: Tensor, sigma: float, prompt: str) -> Tensor:
-    slope, offset = (0.6, 0.1) if prompt == "source" else (-0.4, 0.5)
-    return slope * x + offset * (1 + sigma)
-
-
-def gaussian(x: Tensor, sigma: float, prompt: str) -> Tensor:
-    """E[eps - x_0 | x] where x_0 is normal around 1 or -2 with deviation 0.5 or 0.8."""
-    mean, deviation = (1.0, 0.5) if prompt == "source" else (-2.0, 0.8)
-    variance = (1 - sigma) ** 2 * deviation**2 + sigma**2
-    centred = x - (1 - sigma) * mean
-    x_0 = mean + (1 - sigma) * deviation**2 * centred / variance
-    eps = sigma * centred / variance
-    return eps - x_0
 
 
 def transcription(
@@ -60,7 +43,7 @@ def sample(field: Field, x_src: Tensor, sigmas: object = SIGMAS, **options: obje
     return sample_flowalign(field, x_src, sigmas, **{**settings, **options})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("field", [constant, linear, gaussian])
+@pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize(("w", "zeta"), [(1.0, 0.0), (5.0, 0.01), (13.5, 0.2)])
 def test_equals_the_paper_written_out(field: Field, w: float, zeta: float) -> None:
     expected = transcription(field, source(), list(SIGMAS), w, zeta, seed=3)
@@ -151,6 +134,41 @@ def test_first_source_velocity_is_not_shared_where_told() -> None:
     apart = sample(counted, source(), share_first_source=False)
     assert len(calls) == 3 * (len(SIGMAS) - 1)
     assert torch.equal(apart, sample(linear, source()))
+
+
+def test_reference_guidance_adds_its_own_term() -> None:
+    """As if the target velocity were v + (w_ref / w) (v_ref - v)."""
+    w, w_ref = 5.0, 2.0
+
+    def combined(x: Tensor, sigma: float, prompt: str) -> Tensor:
+        v = gaussian(x, sigma, prompt)
+        if prompt != "target":
+            return v
+        return v + w_ref / w * (gaussian(x, sigma, "reference") - v)
+
+    apart = sample(gaussian, source(), guidance=w, ref_guidance=w_ref)
+    torch.testing.assert_close(apart, sample(combined, source(), guidance=w))
+    assert (apart - sample(gaussian, source(), guidance=w)).abs().max() > 0.1
+
+
+def test_zeta_may_be_a_map_that_is_asked_for_after_the_velocities() -> None:
+    order: list[object] = []
+    weights = torch.linspace(0, 0.3, SHAPE[-1], dtype=torch.float64)
+
+    def told(x: Tensor, sigma: float, prompt: str) -> Tensor:
+        order.append(prompt)
+        return gaussian(x, sigma, prompt)
+
+    def zeta(step: int, sigma: float) -> Tensor:
+        assert sigma == SIGMAS[step]
+        order.append(step)
+        return weights
+
+    edited = sample(told, source(), zeta=zeta)
+    assert order[:5] == ["source", "target", 0, "source", "source"]
+    for column, weight in enumerate(weights.tolist()):
+        expected = sample(gaussian, source(), zeta=weight)[..., column]
+        torch.testing.assert_close(edited[..., column], expected)
 
 
 def test_reports_each_step() -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from refract.product_foreground import product_tokens, separate_product
+from refract.product_foreground import PHOTO_COVER, product_tokens, separate_product
 
 
 def photo(
@@ -61,6 +61,7 @@ def test_tokens_by_cover() -> None:
     mask[0:4, 4:5] = True  # a quarter of (0, 1)
     mask[4:5, 0:3] = True  # less of (1, 0)
     assert product_tokens(mask, 2, 3).tolist() == [[True, True, False], [False, False, False]]
+    assert product_tokens(mask, 2, 3, PHOTO_COVER).nonzero().tolist() == [[0, 0]]
 
 
 def test_a_tiny_product_keeps_the_token_it_covers_most() -> None:

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from refract.errors import InputError
-from refract.product_image import load_product_image
+from refract.product_image import Foreground, load_product_image
 
 
 def save(path: Path, pixels: np.ndarray) -> Path:
@@ -35,7 +35,16 @@ def test_a_photo_of_the_right_shape_is_not_resampled(tmp_path: Path) -> None:
     pixels = packshot(64, 96)
     image = load_product_image(save(tmp_path / "p.png", pixels), 64, 96, "all")
     assert np.array_equal(image.pixels, pixels)
-    assert image.mask.all() and image.foreground == "all"
+    assert image.mask.all() and image.foreground == "all" and image.keeps_all
+
+
+@pytest.mark.parametrize("foreground", ["all", "auto"])
+def test_the_bands_of_a_whole_photo_are_not_in_its_mask(
+    tmp_path: Path, foreground: Foreground
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3))
+    image = load_product_image(save(tmp_path / "p.png", noise), 32, 96, foreground)
+    assert image.keeps_all and image.mask[:, 32:64].all() and image.mask.sum() == 32 * 32
 
 
 def test_transparency_is_a_mask_on_white(tmp_path: Path) -> None:

@@ -281,7 +281,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"strength": -0.5}, "ref_strength = -0.5"),
     ({"strength": math.inf}, "ref_strength = inf"),
     ({"mode": "blend"}, "ref_mode = 'blend': must be one of joint"),
-    ({"branches": "both"}, "must be one of target, edited, all"),
+    ({"branches": "both"}, "must be one of target, edited, all, guided"),
     ({"rope": "middle"}, "must be one of before, frame0, after, none"),
     ({"layers": "early"}, "this model has 4 layers"),
     ({"layers": [4]}, "this model has 4 layers"),

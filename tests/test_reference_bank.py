@@ -96,7 +96,7 @@ def test_bad_contents_are_refused() -> None:
     bank = make_bank(2)
     key, value = bank.layers[0]["key"], bank.layers[0]["value"]
     for layers, positions, message in (
-        ({}, bank.positions, "holds no layer"),
+        ({}, bank.positions, "4 positions, but no layer"),
         ({0: {"key": key}}, bank.positions, "must hold a key and a value"),
         ({0: {"key": key, "value": value[:2]}}, bank.positions, "one shape"),
         ({0: {"key": key, "value": value}}, bank.positions[:3], "4 tokens with 3 positions"),

@@ -38,7 +38,8 @@ for key in filter(lambda entry: isinstance(entry, str), pipeline["stages"][name]
 cases = cases_file["cases"].values()
 infrared_case = any(case.get("target_image") == "infer_ir" for case in cases)
 if name == "extract_ref_banks" and not infrared_case:
-    del paths["--adapter"]  # the adapter changes a bank only where a case asks for its image
+    # adapter and triptychs change a bank only where a case asks for its image
+    del paths["--adapter"], paths["--triptychs"]
 for option in ("--triptychs", "--adapter", "--infrared", "--banks", "--edits"):
     facts += [path.read_text() for path in sorted(Path(paths.get(option, "none")).glob("*"))]
 digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

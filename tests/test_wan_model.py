@@ -96,8 +96,19 @@ def test_missing_and_broken_folders(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, broken)
     weights = next((broken / "vae").glob("*.safetensors"))
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(InputError, match="cannot load vae"):
+    with pytest.raises(InputError, match=r"cannot load vae.* WanPipeline, .*video_model\.path"):
         _ = load(broken).vae
+    weights.unlink()
+    torch.save({}, weights.with_suffix(".bin"))  # a pickle runs what is in it
+    with pytest.raises(InputError, match=r"cannot load vae.*\.safetensors found"):
+        _ = load(broken).vae
+
+
+@pytest.mark.parametrize("part", ["tokenizer", "text", "transformer", "vae"])
+def test_unreachable_hub(part: str) -> None:
+    page = r"https://huggingface\.co/nobody/absent-wan"
+    with pytest.raises(InputError, match=rf"cannot be reached .*{page}.*video_model\.path"):
+        getattr(WanModel("nobody/absent-wan", None, "float32", "cpu"), part)
 
 
 def test_an_image_to_video_model_is_refused(folder: Path, tmp_path: Path) -> None:

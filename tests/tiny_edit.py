@@ -10,7 +10,7 @@ from refract.bank_job import BankJob
 from refract.edit_items import EditRequest
 from refract.edit_job import EditJob
 from refract.params.bank_stage import BankParams
-from refract.params.cases import INFRARED_REFERENCE, Case, with_overrides
+from refract.params.cases import Case, with_overrides
 from refract.params.edit_stage import EditParams
 from refract.reference_photo import find_reference_photo
 from refract.video_io import Clip, write_clip
@@ -36,8 +36,16 @@ class Workshop:
             },
             "flowalign": {
                 "sampler": "flowalign", "steps": 4, "strength": 0.75, "guidance": 3.0,
-                "zeta": 0.01, "shift": 1.0, "frames": FRAMES, "width": WIDTH, "height": HEIGHT,
-                "rope": "before", "ref_steps": [0.0, 1.0], "strength_curve": [0.5, 1.0],
+                "source_guidance": 1.5, "negative_prompt": "", "zeta": 0.01, "shift": 1.0,
+                "frames": FRAMES, "width": WIDTH, "height": HEIGHT, "ref_guidance": 2.0,
+                "ref_rope": "before", "ref_frame_schedule": "constant", "ref_steps": [0.0, 1.0],
+                "strength_curve": [0.5, 1.0],
+                "region": {
+                    "zeta_outside": None, "words": None, "layers": "all", "threshold": 0.5,
+                },
+                "vace": {
+                    "path": None, "revision": None, "conditioning_scale": 1.0, "dilate_px": 2,
+                },
             },
         }  # fmt: skip
 
@@ -76,9 +84,8 @@ class Workshop:
         params = EditParams.model_validate(self._section(EditParams))
         requests = []
         for name, case in cases.items():
-            photo = find_reference_photo(name, case)
-            referred = photo is not None or case.target_image == INFRARED_REFERENCE
-            bank = self.banks / f"{name}.safetensors" if referred else None
+            photo = find_reference_photo(name, case, self.banks)
+            bank = self.banks / f"{name}.safetensors" if photo is not None else None
             own = with_overrides(params, name, case)
             requests.append(EditRequest(name, case, own, bank, photo))
         job = EditJob(params)

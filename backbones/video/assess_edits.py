@@ -39,7 +39,8 @@ from refract.image_metrics import to_unit
 from refract.params.bank_stage import BankParams
 from refract.params.edit_stage import EditParams
 from refract.params.section import load_stage_params
-from refract.reference_edit import ReferenceSettings, edit_with_reference
+from refract.reference_edit import edit_with_reference
+from refract.reference_settings import reference_settings
 from refract.wan_model import WanModel
 
 log = logging.getLogger("assess_edits")
@@ -87,14 +88,7 @@ def assess_recolouring(
 ) -> tuple[dict[str, Any], list[list[NDArray[np.floating]]]]:
     """Figures of `count` recolourings at reference strength 0 and 1, and rows plain | with it."""
     settings_of, bank_of = _load(params)
-    reference = ReferenceSettings(
-        1.0,
-        settings_of.ref_mode,
-        settings_of.ref_layers,
-        settings_of.ref_branches,
-        settings_of.flowalign.rope,
-        settings_of.flowalign.ref_steps,
-    )
+    reference = reference_settings(settings_of, 1.0)
     pairs = [draw_recolouring(index, 0) for index in range(count)]
     editor = Editor(model, pairs)
     banks = [editor.bank(index, bank_of) for index in range(count)]

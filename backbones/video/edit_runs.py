@@ -12,12 +12,12 @@ from backbones.video.edit_pairs import Pair, stack_videos
 from backbones.video.text import encode_text
 from refract.bank_extraction import extract_bank
 from refract.flow_schedule import edit_sigmas
-from refract.flowalign import Prompt
+from refract.latent_edit import FlowSettings, edit_latents
 from refract.params.bank_stage import BankParams
-from refract.plain_edit import FlowSettings, edit_plain
 from refract.product_foreground import product_tokens, separate_product
 from refract.reference_bank import ReferenceBank
 from refract.source_branch import SourceBranch, compute_source_branch
+from refract.velocity import Prompt
 from refract.wan_latents import encode_frames
 from refract.wan_model import WanModel
 from refract.wan_velocity import WanVelocity
@@ -63,7 +63,7 @@ class Editor:
         )
 
     def plain(self, index: int, source: SourceBranch, settings: FlowSettings) -> Tensor:
-        return edit_plain(self.model.transformer, self.contexts[index], source, settings)
+        return edit_latents(self.model.transformer, self.contexts[index], source, settings)
 
     def bank(self, index: int, params: BankParams) -> ReferenceBank:
         """As the pipeline makes it: product apart from its backdrop, target prompt."""

@@ -170,10 +170,13 @@ def write_case(folder: Path, case: RenderedCase) -> None:
 _HEADER = """\
 # The product cases: a template video, what it shows, what it shall show, and the product's photo.
 # An id holds lower-case letters, digits, - and _, and begins with a letter. Paths are relative to
-# the repository root. target_image is a product photo; left out, a product.png beside the video
-# is taken. The masks, one PNG a frame, serve the evaluation alone: where the product is in the
-# video, and where the target product would be. overrides: settings of section flowalign, or a
-# ref_* knob, for this case alone, e.g. {ref_strength: 0.5}.
+# the repository root. target_image is a product photo; left out, a product.png beside the video is
+# taken. With target_image: infer_ir the reference is the infrared translation of the video's own
+# first frame, by the trained adapter; first_frame_map is the semantic map of that frame, in the
+# colours of the training. Left out, the segmenter that made the training's maps makes it, or it is
+# black, which costs much of the quality. The masks, one PNG a frame, serve the evaluation alone:
+# where the product is in the video, and where the target product would be. overrides: settings of
+# section flowalign, or a ref_* knob, for this case alone, e.g. {ref_strength: 0.5}.
 # The cases below come from backbones/worlds/product_cases.py; add your own beneath them.
 """
 

@@ -12,11 +12,12 @@ from refract.reference_bank import Layers, ReferenceBank
 
 @contextmanager
 def recording(transformer: Any) -> Iterator[Layers]:
-    """Collect key and value of each `attn1` in the forward passes inside; the last pass stays.
+    """Collect key, value and output of each `attn1` in the passes inside; the last pass stays.
 
     Forward hooks read what the layers compute anyway: the output of `norm_k`, which comes before
-    the rotary position, and of the value projection, fused or not, with any LoRA in it. Key and
-    value are (batch, tokens, heads, head_dim).
+    the rotary position, of the value projection, fused or not, with any LoRA in it, and of the
+    whole layer. Key and value are (batch, tokens, heads, head_dim), output (batch, tokens,
+    channels).
     """
     recorded: Layers = {}
     with ExitStack() as hooks:
@@ -27,6 +28,7 @@ def recording(transformer: Any) -> Iterator[Layers]:
                 parts = 3 if fused and kind == "value" else 1  # to_qkv gives all three
                 hook = _hook(pair, kind, attn.heads, parts)
                 hooks.callback(module.register_forward_hook(hook).remove)
+            hooks.callback(attn.register_forward_hook(_keep_output(pair)).remove)
         yield recorded
 
 
@@ -38,6 +40,13 @@ def _value_module(attn: Any) -> nn.Module:
 def _hook(pair: dict[str, Tensor], kind: str, heads: int, parts: int) -> Any:
     def keep(_module: nn.Module, _args: Any, output: Tensor) -> None:
         pair[kind] = output.chunk(parts, dim=-1)[-1].unflatten(-1, (heads, -1)).detach()
+
+    return keep
+
+
+def _keep_output(pair: dict[str, Tensor]) -> Any:
+    def keep(_module: nn.Module, _args: Any, output: Tensor) -> None:
+        pair["output"] = output.detach()
 
     return keep
 
@@ -69,6 +78,8 @@ def extract_bank(
         pool: average tokens over windows of this side: 1, 2 or 4.
         facts: further facts to store with the bank.
     """
+    windows, positions = _windows(keep.cpu(), pool)
+    kept = keep.flatten().cpu()
     sums: dict[tuple[int, str], Tensor] = {}
     for sigma in sigmas:
         eps = torch.randn(x_0.shape, generator=generator, dtype=x_0.dtype)
@@ -77,15 +88,16 @@ def extract_bank(
         with recording(transformer) as recorded:
             transformer(x_t.to(context.dtype), timestep, context, return_dict=False)
         for layer, pair in recorded.items():
-            for kind, tokens in pair.items():
-                total = sums.get((layer, kind), 0.0)
-                sums[layer, kind] = total + tokens[0].float() / len(sigmas)
-    kept = keep.flatten().cpu()
-    windows, positions = _windows(keep.cpu(), pool)
+            for kind, tokens in _of_product(pair, kept).items():
+                sums[layer, kind] = sums.get((layer, kind), 0.0) + tokens / len(sigmas)
     layers: Layers = {}
+    statistics: Layers = {}
     for (layer, kind), tokens in sums.items():
-        pooled = torch.einsum("wk,khd->whd", windows, tokens.cpu()[kept])
-        layers.setdefault(layer, {})[kind] = pooled.to(context.dtype)
+        if kind in ("key", "value"):
+            pooled = torch.einsum("wk,khd->whd", windows, tokens)
+            layers.setdefault(layer, {})[kind] = pooled.to(context.dtype)
+        else:
+            statistics.setdefault(layer, {})[kind] = tokens
     own = {
         "depth": len(transformer.blocks),
         "heads": transformer.blocks[0].attn1.heads,
@@ -94,7 +106,14 @@ def extract_bank(
         "kept_tokens": int(kept.sum()),
         "pool": pool,
     }
-    return ReferenceBank(layers, positions, {**(facts or {}), **own})
+    return ReferenceBank(layers, positions, {**(facts or {}), **own}, statistics)
+
+
+def _of_product(pair: dict[str, Tensor], kept: Tensor) -> dict[str, Tensor]:
+    """Key and value of the product's tokens, mean and deviation of their outputs; float32, CPU."""
+    tokens = {kind: recorded[0].float().cpu()[kept] for kind, recorded in pair.items()}
+    deviation, mean = torch.std_mean(tokens.pop("output"), dim=0, correction=0)
+    return {**tokens, "mean": mean, "deviation": deviation}
 
 
 def _windows(keep: Tensor, pool: int) -> tuple[Tensor, Tensor]:

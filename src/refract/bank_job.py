@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -22,10 +23,12 @@ from refract.reference_photo import find_reference_photo
 from refract.wan_model import WanModel
 from refract.wan_text_cache import embed_prompts
 
+if TYPE_CHECKING:
+    from refract.infrared_reference_job import InfraredReferenceJob
+
 logger = logging.getLogger(__name__)
 
 _FILE = "bank.safetensors"
-_INFRARED = "infrared.png"
 
 
 @dataclass(frozen=True)
@@ -42,15 +45,23 @@ class BankRequest:
 class BankJob:
     """`params` holds the settings of all cases but for their overrides."""
 
-    def __init__(self, params: BankParams, adapter: Path | None = None) -> None:
-        """adapter: what train_ir_adapter wrote; needed only for cases with `infer_ir`."""
+    def __init__(
+        self, params: BankParams, adapter: Path | None = None, triptychs: Path | None = None
+    ) -> None:
+        """adapter: what train_ir_adapter wrote; needed only for cases with `infer_ir`.
+
+        triptychs: what the adapter was trained on, for who made its semantic maps; None takes the
+        folder that dvc.yaml has beside the adapter.
+        """
         video = params.video_model
-        self.params, self.adapter = params, adapter
+        self.params, self.adapter, self.triptychs = params, adapter, triptychs
         self.identity = model_identity(video.path, video.revision)
         self.store = ItemStore(state_root(), "extract_ref_banks")
 
     def run(self, cases: Mapping[str, tuple[Case, BankParams]], output: Path) -> None:
         """Fill `output` with <case>.safetensors for every case with a product image.
+
+        A generated reference, of `infer_ir`, lies beside its bank as <case>.png.
 
         cases: name -> the case and the settings with its overrides.
         """
@@ -68,6 +79,8 @@ class BankJob:
                 materialise(self.store.folder / request.key, slot)
                 (slot / _FILE).rename(folder / f"{request.name}.safetensors")
                 shutil.rmtree(slot)
+                if request.case.target_image == INFRARED_REFERENCE:
+                    shutil.copyfile(request.photo, folder / f"{request.name}.png")
         logger.info(
             "reference banks: %d of %d cases, %d items hit, %d computed",
             len(requests), len(cases), hits, self.store.computed,
@@ -82,13 +95,24 @@ class BankJob:
         )  # fmt: skip
         return WanModel(video.path, video.revision, video.dtype, device)
 
+    @cached_property
+    def infrared(self) -> "InfraredReferenceJob":
+        from refract.infrared_reference_job import InfraredReferenceJob  # FLUX, where it is needed
+
+        return InfraredReferenceJob(self.adapter, self.triptychs)
+
     def _request(self, name: str, case: Case, params: BankParams) -> BankRequest | None:
         infrared = case.target_image == INFRARED_REFERENCE
-        photo = self._infrared_photo(case, params) if infrared else find_reference_photo(name, case)
+        if infrared:
+            photo: Path | None = self.infrared.picture(name, case, params)
+        else:
+            photo = find_reference_photo(name, case)
         if photo is None:
             logger.info("case %s: no product image, so no bank; its edit is plain", name)
             return None
-        image_px = params.ref_bank.image_px
+        # An infrared reference is the middle of the frame and shall stand there: on a grid of its
+        # own its tokens would have the positions of other places.
+        image_px = None if infrared else params.ref_bank.image_px
         settings = BankSettings(
             width=image_px or params.flowalign.width,
             height=image_px or params.flowalign.height,
@@ -137,38 +161,3 @@ class BankJob:
                 raise InputError(f"case {request.name}: {error}") from error
             with self.store.create(request.key) as folder:
                 bank.save(folder / _FILE)
-
-    def _infrared_photo(self, case: Case, params: BankParams) -> Path:
-        """The translated first frame, an item of its own: only its key knows the infrared half."""
-        from refract.infrared_reference import write_infrared_reference
-
-        if self.adapter is None or not self.adapter.is_dir():
-            raise InputError(
-                f"target_image: infer_ir needs the trained adapter; {self.adapter} is no folder: "
-                "run train_ir_adapter first"
-            )
-        section, steps = params.infrared_model, params.ref_bank.infrared_steps
-        store = ItemStore(state_root(), "infrared_reference")
-        inputs = {path.name: hash_file(path) for path in sorted(self.adapter.glob("*.safetensors"))}
-        inputs["config"] = hash_file(self.adapter / "config.json")
-        inputs["video"] = hash_file(Path(case.video))
-        key = store.key(
-            params={"steps": steps, "seed": params.seed, "dtype": section.dtype,
-                    "max_sequence_length": section.max_sequence_length},
-            inputs=inputs,
-            code=closure("refract.infrared_reference"),
-            model=model_identity(section.path, section.revision),
-        )  # fmt: skip
-        if store.get(key) is None:
-            with store.create(key) as folder:
-                write_infrared_reference(
-                    Path(case.video),
-                    folder / _INFRARED,
-                    adapter=self.adapter,
-                    model=section,
-                    steps=steps,
-                    seed=params.seed,
-                    device=pick_device(),
-                    state=state_root(),
-                )
-        return store.folder / key / _INFRARED

@@ -10,7 +10,7 @@ from torch import Tensor
 from refract.bank_extraction import extract_bank
 from refract.errors import InputError
 from refract.item_store import hash_file
-from refract.product_foreground import product_tokens
+from refract.product_foreground import PHOTO_COVER, PRODUCT_COVER, product_tokens
 from refract.product_image import Foreground, load_product_image
 from refract.reference_bank import ReferenceBank
 from refract.wan_latents import encode_frames
@@ -40,17 +40,20 @@ def make_bank(
 ) -> ReferenceBank:
     """Fit the photo to the grid, encode it as a clip of one frame and record every layer.
 
+    Only tokens that show the product are kept, and never the bands of the letterbox.
+
     context: (1, words, text_dim) embedding of the target prompt.
     Raises InputError for a photo or mask that cannot be used.
     """
     rows, columns = _token_grid(model, settings)
     image = load_product_image(photo, settings.height, settings.width, settings.foreground, mask)
+    least_cover = PHOTO_COVER if image.keeps_all else PRODUCT_COVER
     return extract_bank(
         model.transformer,
         encode_frames(model.vae, image.pixels[None]),
         context.to(model.device),
         settings.sigmas,
-        product_tokens(image.mask, rows, columns),
+        product_tokens(image.mask, rows, columns, least_cover),
         pool=settings.pool,
         generator=torch.Generator().manual_seed(settings.seed),
         facts={

@@ -4,17 +4,15 @@ import logging
 from math import inf
 from pathlib import Path
 
-import numpy as np
-
 from refract.edit_evaluation import PLAIN, RESULT, SOURCE, strength_key
 from refract.edit_scores import EditCase
 from refract.errors import InputError
-from refract.image_reading import is_picture, open_upright
-from refract.params.cases import Case
+from refract.mask_folder import read_masks
+from refract.params.cases import INFRARED_REFERENCE, Case
 from refract.product_image import load_product_image
-from refract.product_metrics import Clip, ProductPhoto, Region, background_region
+from refract.product_metrics import Clip, ProductPhoto, background_region
 from refract.reference_photo import find_reference_photo
-from refract.video_io import fit_frame, read_clip
+from refract.video_io import read_clip
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +33,9 @@ def _strength(path: Path) -> float:
     return strength
 
 
-def load_edit_case(name: str, case: Case, edits: Path, dilate_px: int) -> EditCase:
+def load_edit_case(
+    name: str, case: Case, edits: Path, dilate_px: int, banks: Path | None = None
+) -> EditCase:
     """Clips, photo and regions of a case.
 
     The product region is `target_mask`, or `source_mask` where the case has no other; the
@@ -53,7 +53,7 @@ def load_edit_case(name: str, case: Case, edits: Path, dilate_px: int) -> EditCa
         if clip.shape != shape:
             raise InputError(f"{folder}: {variant} is {clip.shape}, but source is {shape}")
     masks = {
-        kind: _read_masks(Path(given), shape)
+        kind: read_masks(Path(given), *shape[:3])
         for kind, given in (("target", case.target_mask), ("source", case.source_mask))
         if given is not None
     }
@@ -61,7 +61,7 @@ def load_edit_case(name: str, case: Case, edits: Path, dilate_px: int) -> EditCa
     if region is not None and not region.any():
         raise InputError(f"case {name}: its masks are black everywhere; the product must be white")
     background = background_region(list(masks.values()), dilate_px) if masks else None
-    return EditCase(name, clips, _read_photo(name, case, shape), region, background)
+    return EditCase(name, clips, _read_photo(name, case, shape, banks), region, background)
 
 
 def _read(path: Path) -> Clip:
@@ -70,28 +70,18 @@ def _read(path: Path) -> Clip:
     return read_clip(path).frames
 
 
-def _read_masks(folder: Path, shape: tuple[int, ...]) -> Region:
-    """The first T masks of a folder, in order of name, fitted like the clip's frames."""
-    count, height, width, _ = shape
-    paths = sorted(path for path in folder.glob("*") if is_picture(path))
-    if len(paths) < count:
-        raise InputError(f"{folder}: {len(paths)} masks; {count} are needed, one a frame")
-    return np.stack([_read_mask(path, height, width) for path in paths[:count]])
-
-
-def _read_mask(path: Path, height: int, width: int) -> Region:
-    levels = np.asarray(open_upright(path).convert("L"))
-    return fit_frame(levels, width, height, nearest=True) > 127
-
-
-def _read_photo(name: str, case: Case, shape: tuple[int, ...]) -> ProductPhoto | None:
+def _read_photo(
+    name: str, case: Case, shape: tuple[int, ...], banks: Path | None
+) -> ProductPhoto | None:
     """The product photo on the clip's grid, whatever part of it the reference bank was given."""
-    path = find_reference_photo(name, case)
-    if path is None:  # also where the reference was generated: there is no photo to judge by
+    path = find_reference_photo(name, case, banks)
+    if path is None:
         return None
+    if case.target_image == INFRARED_REFERENCE:  # a whole frame, which has no backdrop
+        return ProductPhoto(load_product_image(path, shape[1], shape[2], "all").pixels, None)
     mask = Path(case.target_image_mask) if case.target_image_mask else None
     image = load_product_image(path, shape[1], shape[2], "mask" if mask else "auto", mask)
-    if image.foreground.startswith("all"):
+    if image.keeps_all:
         logger.warning("case %s: its photo has no plain backdrop; only whole-frame CLIP-I", name)
         return ProductPhoto(image.pixels, None)
     return ProductPhoto(image.pixels, image.mask)

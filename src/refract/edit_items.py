@@ -8,13 +8,38 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from refract.errors import InputError
 from refract.import_closure import closure
 from refract.item_store import ItemStore, hash_file
-from refract.params.cases import Case
+from refract.mask_folder import mask_files
+from refract.params.cases import INFRARED_REFERENCE, Case
 from refract.params.edit_stage import EditParams
+from refract.params.flowalign import FlowAlign
 
 SOURCE_CLIP, SOURCE_BRANCH = "source.mkv", "source.safetensors"
 PLAIN_CLIP, REFERENCE_CLIP = "plain.mkv", "reference.mkv"
+
+# Settings of section flowalign that a sampler reads: for its source branch, and beyond it.
+_SCHEDULE = ("steps", "strength", "shift")
+_SOURCE_READS: dict[str, tuple[str, ...]] = {
+    "flowalign": _SCHEDULE,
+    "flowedit": (*_SCHEDULE, "source_guidance", "negative_prompt"),
+    "sdedit": (),
+    "vace": (),
+}
+_READS: dict[str, tuple[str, ...]] = {
+    "flowalign": ("guidance", "zeta", "region"),
+    "flowedit": ("guidance", "negative_prompt"),
+    "sdedit": (*_SCHEDULE, "guidance", "negative_prompt"),
+    "vace": ("steps", "shift", "guidance", "negative_prompt"),
+}
+
+# What makes the source branch and the plain edit shall not change with the reference's code, so
+# it is named without the class that makes all three.
+_SOURCE_CODE = ("refract.source_branch", "refract.flow_schedule")
+_PLAIN_CODE = ("refract.latent_edit", "refract.edited_words", "refract.flow_schedule")
+_REFERENCE_CODE = ("refract.latent_case_edit",)
+_VACE_CODE = ("refract.vace_case_edit",)
 
 
 @dataclass(frozen=True)
@@ -28,15 +53,38 @@ class EditRequest:
     photo: Path | None = None
 
     @property
+    def sampler(self) -> str:
+        return self.params.flowalign.sampler
+
+    @property
+    def has_reference(self) -> bool:
+        """VACE takes the photo itself, the other samplers its bank."""
+        return (self.photo if self.sampler == "vace" else self.bank) is not None
+
+    @property
     def strengths(self) -> list[float]:
-        """Every strength > 0 to render: the curve's and the one asked for; none without a bank."""
-        wanted = {*self.params.flowalign.strength_curve, self.params.ref_strength}
-        return sorted(strength for strength in wanted if strength > 0) if self.bank else []
+        """Every strength but 0 to render; none without a product.
+
+        The curve's and the one asked for, but that one alone in VACE, which knows no strength.
+        """
+        wanted = {self.params.ref_strength}
+        if self.sampler != "vace":
+            wanted.update(self.params.flowalign.strength_curve)
+        return sorted(strength for strength in wanted if strength) if self.has_reference else []
 
     @property
     def result_strength(self) -> float:
         """The strength of the result; 0 is the plain edit."""
-        return self.params.ref_strength if self.bank else 0.0
+        return self.params.ref_strength if self.has_reference else 0.0
+
+    @property
+    def curve(self) -> list[float]:
+        """The strengths of the curve that are rendered, 0 as the plain edit among them."""
+        rendered = {0.0, *self.strengths}
+        if not self.has_reference or self.sampler == "vace":
+            return []
+        wanted = self.params.flowalign.strength_curve
+        return [strength for strength in wanted if strength in rendered]
 
 
 @dataclass(frozen=True)
@@ -52,32 +100,36 @@ class EditKeys:
 def edit_keys(request: EditRequest, store: ItemStore, identity: str) -> EditKeys:
     """Keys of all items of a request; InputError where an input file cannot be read."""
     case, params, flow = request.case, request.params, request.params.flowalign
+    if request.sampler == "vace" and case.target_image == INFRARED_REFERENCE:
+        raise InputError(
+            f"case {request.name}: target_image: infer_ir does not go with flowalign.sampler vace, "
+            "which takes a product photo"
+        )
     model = params.video_model
+    source_reads = _SOURCE_READS[request.sampler]
+    source_facts: dict[str, object] = {
+        "frames": flow.frames,
+        "width": flow.width,
+        "height": flow.height,
+        "dtype": model.dtype,
+        "max_sequence_length": model.max_sequence_length,
+    }
+    if source_reads:
+        source_facts |= _settings(flow, source_reads)
+        source_facts |= {"prompt": case.source_prompt, "seed": params.seed}
     source = store.key(
-        params={
-            "frames": flow.frames,
-            "width": flow.width,
-            "height": flow.height,
-            "prompt": case.source_prompt,
-            "seed": params.seed,
-            "schedule": [flow.steps, flow.strength, flow.shift],
-            "dtype": model.dtype,
-            "max_sequence_length": model.max_sequence_length,
-        },
+        params={"sampler": request.sampler, **source_facts},
         inputs={"video": hash_file(Path(case.video))},
-        code=_code("refract.source_branch"),
+        code=_code(*_SOURCE_CODE),
         model=identity,
     )
+    plain_facts = {"prompt": case.target_prompt, "seed": params.seed}
+    if flow.region.zeta_outside is not None:
+        plain_facts["source_prompt"] = case.source_prompt  # its words show the region too
     plain = store.key(
-        params={
-            "source": source,
-            "prompt": case.target_prompt,
-            "sampler": flow.sampler,
-            "guidance": flow.guidance,
-            "zeta": flow.zeta,
-        },
-        inputs={},
-        code=_code("refract.plain_edit"),
+        params={"source": source, **plain_facts, **_settings(flow, _READS[request.sampler])},
+        inputs=_mask_hashes(request),
+        code=_code(*(_VACE_CODE if request.sampler == "vace" else _PLAIN_CODE)),
         model=identity,
     )
     variants = {
@@ -96,8 +148,17 @@ def edit_keys(request: EditRequest, store: ItemStore, identity: str) -> EditKeys
 def _variant_key(
     request: EditRequest, strength: float, plain: str, store: ItemStore, identity: str
 ) -> str:
+    params, flow = request.params, request.params.flowalign
+    if request.sampler == "vace":
+        assert request.photo is not None
+        return store.key(
+            params={"plain": plain},
+            inputs={"photo": hash_file(request.photo)},
+            code=_code(*_VACE_CODE),
+            model=identity,
+        )
     assert request.bank is not None
-    params = request.params
+    guided = params.ref_branches == "guided"
     return store.key(
         params={
             "plain": plain,
@@ -105,15 +166,38 @@ def _variant_key(
             "mode": params.ref_mode,
             "layers": params.ref_layers,
             "branches": params.ref_branches,
-            "rope": params.flowalign.rope,
-            "steps": params.flowalign.ref_steps,
+            "guidance": flow.ref_guidance if guided else None,
+            "rope": flow.ref_rope,
+            "steps": flow.ref_steps,
+            "frames": flow.ref_frame_schedule,
         },
         inputs={"bank": hash_file(request.bank)},
-        code=_code("refract.reference_edit"),
+        code=_code(*_REFERENCE_CODE),
         model=identity,
     )
 
 
-def _code(module: str) -> Sequence[Path]:
+def _settings(flow: FlowAlign, names: Sequence[str]) -> dict[str, object]:
+    """The values of some settings; a region that is switched off counts as none."""
+    values = flow.model_dump(mode="json", include=set(names))
+    if "region" in values and flow.region.zeta_outside is None:
+        values["region"] = None
+    if flow.sampler == "vace":  # its model is in the key by its contents
+        values |= flow.vace.model_dump(exclude={"path", "revision"})
+    return values
+
+
+def _mask_hashes(request: EditRequest) -> dict[str, str]:
+    """The masks that VACE is given; the other samplers see none."""
+    folder, count = request.case.source_mask, request.params.flowalign.frames
+    if request.sampler != "vace" or folder is None:
+        return {}
+    try:
+        return {path.name: hash_file(path) for path in mask_files(Path(folder), count)}
+    except InputError as error:
+        raise InputError(f"case {request.name}: {error}") from error
+
+
+def _code(*modules: str) -> Sequence[Path]:
     """What turns files into latents and back counts for every item."""
-    return closure(module, "refract.wan_text", "refract.wan_latents", "refract.video_io")
+    return closure(*modules, "refract.wan_text", "refract.wan_latents", "refract.video_io")

@@ -81,7 +81,7 @@ def measure_edits(
     names, rows = list(cases), []
     shown = {names[place] for place in spread(len(names), judge.params.sheet_items)}
     for name in tqdm(names, desc="edit metrics", unit="case"):
-        case = load_edit_case(name, cases[name], edits, judge.params.dilate_px)
+        case = load_edit_case(name, cases[name], edits, judge.params.dilate_px, banks)
         scorer = CaseScorer(case, judge.clip, judge.perceptual)
         scores[name] = {variant: scorer.scores(variant) for variant in case.clips}
         if name in shown:

@@ -2,17 +2,18 @@
 
 import logging
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
-import torch
-from einops import rearrange
+from numpy.typing import NDArray
 from PIL import Image
 
-from refract.adapter_files import read_config
+from refract.adapter_files import AdapterConfig
 from refract.errors import InputError
+from refract.first_frame_map import FirstFrameMap
 from refract.infrared_generator import InfraredGenerator, Scene
+from refract.ir_scenes import USER_VARIANT, SceneSource, read_scene
 from refract.model_identity import model_identity
-from refract.panel_pixels import square_panel
 from refract.params.models import InfraredModel
 from refract.text_cache import embed_prompts
 from refract.video_io import read_clip
@@ -26,7 +27,10 @@ def write_infrared_reference(
     video: Path,
     output: Path,
     *,
+    frame: tuple[int, int],
+    semantic: FirstFrameMap,
     adapter: Path,
+    config: AdapterConfig,
     model: InfraredModel,
     steps: int,
     seed: int,
@@ -35,28 +39,29 @@ def write_infrared_reference(
 ) -> None:
     """Translate the first frame of `video` with the trained adapter and write it as a PNG.
 
-    The frame is cropped to a square of the adapter's panel; there is no semantic map, so an
-    all-zero one stands in, as in training's `semantic.source: none`. The prompt is the one of the
-    training, or the project's general one where each training picture had its own.
+    The picture is the square in the middle of the frame as the edit sees it, at the side of the
+    adapter's panel. Of a frame that is no square the two ends have no part in the reference.
+
+    Args:
+        frame: width and height of the edit's frame; the clip is cropped to their ratio.
+        semantic: where the frame's semantic map comes from; it is cropped as the frame is.
+        config: of the adapter. Its prompt is used, or the project's general one where each
+            training picture had its own.
+    Raises InputError for an adapter of another model, and for a map that does not fit the frame.
     """
-    config = read_config(adapter)
     identity = model_identity(model.path, model.revision)
     if config.model_identity != identity:
         raise InputError(
             f"{adapter}: trained on infrared model {config.model_identity}, but "
             f"infrared_model.path = {model.path} is {identity}: train the adapter again"
         )
-    frame = read_clip(video, 1).frames[0]
-    panel = torch.tensor(square_panel(frame, config.panel_px))
-    visible = rearrange(panel, "h w c -> c h w").float() / 127.5 - 1
-    prompt = config.prompt or _PROMPT
-    scene = Scene("first_frame", visible, torch.full_like(visible, -1.0), prompt)
+    scene = _first_frame(video, frame, semantic, config)
     logger.info("infrared reference of %s: adapter %s, %d steps", video, adapter, steps)
     generator = InfraredGenerator(
         adapter, config, model, device=device, steps=steps, batch=1, seed=seed
     )
     texts = embed_prompts(
-        [prompt],
+        [scene.prompt],
         model,
         root=state,
         model_identity=identity,
@@ -64,3 +69,40 @@ def write_infrared_reference(
     )
     ((_, picture),) = generator.generate([scene], texts)
     Image.fromarray(np.repeat(picture[..., None], 3, axis=-1)).save(output)
+
+
+def _first_frame(
+    video: Path, frame: tuple[int, int], semantic: FirstFrameMap, config: AdapterConfig
+) -> Scene:
+    """Through files, as the segmenter and infer_ir take a user's photo and its map."""
+    pixels = read_clip(video, 1).frames[0]
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        colours = semantic.colours(pixels, _save(pixels, folder / "whole.png"))
+        cropped = None if colours is None else crop_to_ratio(colours, *frame)
+        source = SceneSource(
+            "first_frame",
+            USER_VARIANT,
+            _save(crop_to_ratio(pixels, *frame), folder / "frame.png"),
+            None if cropped is None else _save(cropped, folder / "map.png"),
+            config.prompt or _PROMPT,
+            is_user=True,
+        )
+        return read_scene(source, config.panel_px)
+
+
+def crop_to_ratio(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """The largest part of [H, W, C] in the ratio width : height around the middle.
+
+    It is the field of view that `video_io.fit_frame` keeps, at the resolution it has.
+    """
+    rows, columns = pixels.shape[:2]
+    scale = min(columns / width, rows / height)
+    inner_rows, inner_columns = round(height * scale), round(width * scale)
+    top, left = (rows - inner_rows) // 2, (columns - inner_columns) // 2
+    return pixels[top : top + inner_rows, left : left + inner_columns]
+
+
+def _save(pixels: NDArray[np.uint8], path: Path) -> Path:
+    Image.fromarray(pixels).save(path)
+    return path

@@ -1,17 +1,17 @@
 """Semantic maps for a user's own photos, made as those of the training were."""
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from refract.errors import InputError
 from refract.ir_scenes import SceneSource
-from refract.semantic_maps import MAP_MODEL, MapModel, Photo, map_model, model_maps
+from refract.semantic_maps import Photo, model_maps
+from refract.training_maps import check_same_segmenter, read_training_maps
 
 logger = logging.getLogger(__name__)
+
+_REMEDY = "put your own maps beside the photos, or set infer_ir.match_training: false to go on"
 
 
 def with_model_maps(
@@ -26,28 +26,19 @@ def with_model_maps(
     Raises InputError for such a segmenter, and for one that cannot be loaded.
     """
     bare = [scene for scene in scenes if scene.semantic is None]
-    facts = json.loads(info.read_text(encoding="utf-8")) if info.is_file() else {}
-    if not bare or MAP_MODEL not in facts:
-        if bare and facts.get("semantic_source") == "provided":
+    if not bare:
+        return list(scenes)
+    training = read_training_maps(info)
+    if training.model is None:
+        if training.source == "provided":
             logger.warning(
                 "infer_ir.input: %d photos have no semantic map, while the training's triptychs "
                 "have; black ones stand in. Put maps into a folder `semantic` beside `visible`",
                 len(bare),
             )
         return list(scenes)
-    made = model_maps(
-        [Photo(scene.visible) for scene in bare], _model(facts[MAP_MODEL], info, match_training)
-    )
+    if match_training:
+        check_same_segmenter(training, info, _REMEDY)
+    made = model_maps([Photo(scene.visible) for scene in bare], training.model)
     maps = {scene.visible: path for scene, path in zip(bare, made, strict=True)}
     return [replace(scene, semantic=maps.get(scene.visible, scene.semantic)) for scene in scenes]
-
-
-def _model(recorded: dict[str, Any], info: Path, match_training: bool) -> MapModel:
-    model = map_model(recorded["path"], recorded["revision"])
-    if match_training and model.identity != recorded["identity"]:
-        raise InputError(
-            f"{info}: the semantic maps are of model {model.path} as {recorded['identity']}, but "
-            f"it is now {model.identity}: run prepare_triptychs again, put your own maps beside "
-            "the photos, or set infer_ir.match_training: false to go on"
-        )
-    return model

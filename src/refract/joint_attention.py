@@ -16,6 +16,16 @@ import math
 import torch
 from torch import Tensor
 
+# A number, or one value a query, (queries, 1)
+Strength = float | Tensor
+
+# Parts of the queries that see the reference one after another
+_PARTS = 4
+
+
+def _needs_grad(*tensors: Tensor) -> bool:
+    return torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
+
 
 def _math_attention(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     logits = torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(-1, -2)).float()
@@ -28,7 +38,8 @@ def attention_with_lse(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]
 
     Args:
         q: (batch, heads, queries, head_dim).
-        k, v: (batch, heads, keys, head_dim), at least one key.
+        k, v: (batch, heads, keys, head_dim), at least one key. Any strides that leave head_dim
+            dense will do: the kernels take them, a copy costs time and memory.
     Returns:
         The output, shaped and typed like q, and the log-sum-exp (batch, heads, queries), at
         least float32.
@@ -37,7 +48,7 @@ def attention_with_lse(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]
     hand out their log-sum-exp. They have no gradient through it, so a call that needs one, and
     a device without such a kernel, takes the written-out form.
     """
-    needs_grad = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
+    needs_grad = _needs_grad(q, k, v)
     if q.device.type == "cpu" and not needs_grad:
         out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v)
         return out, lse
@@ -52,7 +63,7 @@ def attention_with_lse(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]
 
 
 def joint_attention(
-    q: Tensor, k: Tensor, v: Tensor, k_ref: Tensor, v_ref: Tensor, strength: float
+    q: Tensor, k: Tensor, v: Tensor, k_ref: Tensor, v_ref: Tensor, strength: Strength
 ) -> Tensor:
     """Attention over [K; K_ref] with the reference's softmax share scaled by `strength`.
 
@@ -61,8 +72,38 @@ def joint_attention(
         k_ref, v_ref: (batch, heads, reference tokens, head_dim).
         strength: s > 0; 1 is plain concatenation, above 1 amplifies. The limit 0 is plain
             attention and must be taken as such by the caller: another kernel is not bit-equal.
+    Returns:
+        The output, shaped and typed like q. Where no gradient is asked for, it is merged in place
+        and part by part, so that the reference's output never exists as a whole.
     """
     out, lse = attention_with_lse(q, k, v)
-    out_ref, lse_ref = attention_with_lse(q, k_ref, v_ref)
-    share = torch.sigmoid(lse_ref + math.log(strength) - lse)[..., None]  # (b, h, q, 1)
-    return torch.lerp(out.to(share.dtype), out_ref.to(share.dtype), share).to(q.dtype)
+    if _needs_grad(q, k, v, k_ref, v_ref):
+        return merge_attention(out, lse, *attention_with_lse(q, k_ref, v_ref), strength)
+    size = -(-q.shape[2] // _PARTS)
+    for start in range(0, q.shape[2], size):
+        part = slice(start, start + size)
+        out_ref, lse_ref = attention_with_lse(q[:, :, part], k_ref, v_ref)
+        weight = strength[part] if isinstance(strength, Tensor) else strength
+        out[:, :, part].lerp_(out_ref, _share(lse[..., part], lse_ref, weight).to(out.dtype))
+    return out
+
+
+def merge_attention(
+    out: Tensor, lse: Tensor, out_ref: Tensor, lse_ref: Tensor, strength: Strength
+) -> Tensor:
+    """One softmax out of two, the second's weights times `strength`; see the module.
+
+    out, out_ref: (batch, heads, queries, head_dim). lse, lse_ref: (batch, heads, queries).
+    """
+    return torch.lerp(out, out_ref, _share(lse, lse_ref, strength).to(out.dtype))
+
+
+def _share(lse: Tensor, lse_ref: Tensor, strength: Strength) -> Tensor:
+    """w of the module's formula, (batch, heads, queries, 1), at least float32.
+
+    Those who lead `out` by it round it to its type, as the kernels round their softmax weights;
+    nothing larger than the share needs float32 then.
+    """
+    # (queries,) where the strength is a tensor; -inf where it is 0
+    bias = strength.log()[:, 0] if isinstance(strength, Tensor) else math.log(strength)
+    return torch.sigmoid(lse_ref + bias - lse)[..., None]

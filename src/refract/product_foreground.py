@@ -14,7 +14,8 @@ _NOISE_MARGIN = 4.0  # times the ring's own 90th percentile of distances
 _DEEPEST_SHADOW = 0.55  # brightness relative to the backdrop
 _LEAST_PART = 0.02  # of the largest part: smaller ones are specks
 _AREA = (0.005, 0.95)  # of the image: outside it the separation is not believed
-_TOKEN_COVER = 0.25  # of a token's pixels must show the product
+PRODUCT_COVER = 0.25  # of a token's pixels must show the product
+PHOTO_COVER = 0.75  # the same for a whole photo, so that letterbox bands stay out of the bank
 
 
 def separate_product(image: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
@@ -66,13 +67,15 @@ def _drop_specks(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray((areas >= max(1.0, _LEAST_PART * areas.max()))[parts], bool)
 
 
-def product_tokens(mask: NDArray[np.bool_], rows: int, columns: int) -> Tensor:
+def product_tokens(
+    mask: NDArray[np.bool_], rows: int, columns: int, least_cover: float = PRODUCT_COVER
+) -> Tensor:
     """Which tokens [rows, columns] of an image show the product, given its mask [H, W].
 
-    A token counts from a quarter of its pixels on; where the product is smaller than that
-    everywhere, the tokens it covers most are taken, so at least one is.
+    A token counts from the share `least_cover` of its pixels on; where the product is smaller
+    than that everywhere, the tokens it covers most are taken, so at least one is.
     """
     cells = torch.from_numpy(mask.astype(np.float32))
     cells = rearrange(cells, "(r h) (c w) -> r c (h w)", r=rows, c=columns)
     cover = cells.mean(-1)  # (rows, columns)
-    return cover >= min(_TOKEN_COVER, float(cover.max()))
+    return cover >= min(least_cover, float(cover.max()))

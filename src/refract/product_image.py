@@ -21,11 +21,19 @@ _LEAST_PX = 8
 
 @dataclass(frozen=True)
 class ProductImage:
-    """pixels: [H, W, 3] uint8. mask: [H, W], where the product is. foreground: how it was found."""
+    """pixels: [H, W, 3] uint8. mask: [H, W], where the product is. foreground: how it was found.
+
+    Where everything is kept, the mask is the photo without the letterbox bands.
+    """
 
     pixels: NDArray[np.uint8]
     mask: NDArray[np.bool_]
     foreground: str
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether the mask is the whole photo, as asked for or for want of a plain backdrop."""
+        return self.foreground.startswith("all")
 
 
 def load_product_image(
@@ -34,11 +42,12 @@ def load_product_image(
     """Read a photo and letterbox it to height x width, so that the whole product is kept.
 
     The bands take the colour of the photo's own border, for a foreign colour would be taken for
-    a part of the product. Transparent pixels are laid on white, and transparency is itself a mask.
+    a part of the product; they are never in the mask. Transparent pixels are laid on white, and
+    transparency is itself a mask.
 
     Args:
         foreground: auto separates the product from a plain backdrop and, where there is none,
-            keeps everything and says so; mask reads `mask_path`; all keeps everything.
+            keeps the whole photo and says so; mask reads `mask_path`; all keeps the whole photo.
     Raises InputError for unreadable, tiny or mismatching pictures and an empty mask.
     """
     photo = open_upright(path)
@@ -56,9 +65,8 @@ def load_product_image(
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     colour = tuple(int(level) for level in np.median(border, axis=0))
     fitted = _letterbox(on_white, height, width, colour)
-    everything = found.startswith("all")
     stencil = Image.fromarray(np.where(mask, 255, 0).astype(np.uint8))
-    fitted_mask = np.asarray(_letterbox(stencil, height, width, 255 if everything else 0)) >= 128
+    fitted_mask = np.asarray(_letterbox(stencil, height, width, 0)) >= 128
     if not fitted_mask.any():
         raise InputError(f"{mask_path or path}: the product covers no pixel at {width} x {height}")
     return ProductImage(np.asarray(fitted), fitted_mask, found)

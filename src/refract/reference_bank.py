@@ -22,6 +22,7 @@ from refract.errors import InputError
 FORMAT = "refract reference bank 1"
 _HEADER = "reference_bank"
 _KEY, _VALUE, _POSITIONS = "key", "value", "positions"
+_MEAN, _DEVIATION = "mean", "deviation"
 
 Layers = dict[int, dict[str, Tensor]]
 
@@ -33,29 +34,32 @@ class ReferenceBank:
     layers: {layer: {"key": (tokens, heads, head_dim), "value": the same}}, layer counted from 0.
     positions: (tokens, 2) row and column of each token in the image's token grid, float32; the
         tokens of the backdrop are absent, pooled tokens stand at the mean of their window.
+    statistics: {layer: {"mean": (channels,), "deviation": the same}} over the product's tokens of
+        the layer's output, for the modes with adain; may be empty.
     facts: what the bank was made from: model, depth, sigmas, image, prompt, grid, foreground, ...
     """
 
     layers: Layers
     positions: Tensor
     facts: Mapping[str, Any] = field(default_factory=dict)
+    statistics: Layers = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        problem = _find_problem(self.layers, self.positions)
+        problem = _find_problem(self.layers, self.positions) or _statistics_problem(self.statistics)
         if problem:
             raise InputError(f"reference bank: {problem}")
 
     @property
     def tokens(self) -> int:
-        """Number of reference tokens, the same in every layer."""
+        """Number of reference tokens, the same in every layer; 0 for an empty bank."""
         return self.positions.shape[0]
 
     def save(self, path: Path) -> None:
         """Write the bank as one safetensors file, complete or not at all."""
         tensors = {_POSITIONS: self.positions.float().contiguous()}
-        for layer, pair in sorted(self.layers.items()):
-            for name in (_KEY, _VALUE):
-                tensors[f"blocks.{layer}.{name}"] = pair[name].contiguous()
+        for kinds in (self.layers, self.statistics):
+            for layer, pair in kinds.items():
+                tensors |= {f"blocks.{layer}.{name}": x.contiguous() for name, x in pair.items()}
         # One metadata key only: safetensors does not keep the order of several, and equal banks
         # shall be equal files.
         header = {"format": FORMAT, "facts": dict(self.facts)}
@@ -80,7 +84,8 @@ class ReferenceBank:
                 )
             facts = header["facts"]
             positions = tensors.pop(_POSITIONS)
-            return cls(_nested(tensors), positions, facts)
+            pairs = _nested(tensors, (_KEY, _VALUE))
+            return cls(pairs, positions, facts, _nested(tensors, (_MEAN, _DEVIATION)))
         except InputError:
             raise
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
@@ -88,6 +93,8 @@ class ReferenceBank:
 
     def check_fits(self, depth: int, heads: int, head_dim: int, where: object = "") -> None:
         """InputError unless the bank was recorded in a transformer of this depth and width."""
+        if not self.layers:
+            return
         pair = next(iter(self.layers.values()))
         recorded = self.facts.get("depth", depth)
         if max(self.layers) >= depth or recorded != depth:
@@ -103,21 +110,23 @@ class ReferenceBank:
             )
 
 
-def _nested(tensors: Mapping[str, Tensor]) -> Layers:
+def _nested(tensors: Mapping[str, Tensor], kinds: tuple[str, str]) -> Layers:
+    """Layer -> kind -> tensor, for the tensors of these kinds."""
     layers: Layers = {}
     for name, tensor in tensors.items():
         blocks, layer, kind = name.split(".")
-        if blocks != "blocks" or kind not in (_KEY, _VALUE):
+        if blocks != "blocks" or kind not in (_KEY, _VALUE, _MEAN, _DEVIATION):
             raise ValueError(f"unexpected tensor {name}")
-        layers.setdefault(int(layer), {})[kind] = tensor
+        if kind in kinds:
+            layers.setdefault(int(layer), {})[kind] = tensor
     return dict(sorted(layers.items()))
 
 
 def _find_problem(layers: Layers, positions: Tensor) -> str | None:
-    if not layers:
-        return "holds no layer"
     if positions.ndim != 2 or positions.shape[1] != 2 or not positions.isfinite().all():
         return f"positions must be finite and (tokens, 2), got {tuple(positions.shape)}"
+    if not layers:
+        return f"{len(positions)} positions, but no layer" if len(positions) else None
     shapes = set()
     for layer, pair in layers.items():
         if pair.keys() != {_KEY, _VALUE}:
@@ -128,6 +137,17 @@ def _find_problem(layers: Layers, positions: Tensor) -> str | None:
     shape = next(iter(shapes))
     if len(shapes) > 1 or len(shape) != 3:
         return f"every key and value must have one shape (tokens, heads, head_dim), got {shapes}"
-    if shape[0] != positions.shape[0] or shape[0] == 0:
-        return f"{shape[0]} tokens with {positions.shape[0]} positions; at least 1 is needed"
+    if shape[0] != positions.shape[0]:
+        return f"{shape[0]} tokens with {positions.shape[0]} positions"
+    return None
+
+
+def _statistics_problem(statistics: Layers) -> str | None:
+    for layer, pair in statistics.items():
+        if pair.keys() != {_MEAN, _DEVIATION}:
+            return f"layer {layer} must hold a mean and a deviation, got {', '.join(sorted(pair))}"
+        if len({tuple(x.shape) for x in pair.values()}) > 1 or pair[_MEAN].ndim != 1:
+            return f"layer {layer}: mean and deviation must be (channels,)"
+        if not all(x.isfinite().all() for x in pair.values()):
+            return f"layer {layer} holds statistics that are not finite"
     return None

@@ -1,23 +1,27 @@
-"""FlowAlign of a clip whose self-attention sees a reference bank."""
+"""The edit of a clip whose self-attention sees a reference bank."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from refract.flowalign import Prompt, sample_flowalign
-from refract.plain_edit import FlowSettings
-from refract.reference_attention import Branches, Rope, reference_attention
+from refract.frame_schedule import FrameSchedule
+from refract.latent_edit import FlowSettings, edit_latents
+from refract.placed_reference import Rope
+from refract.reference_attention import Branches, reference_attention
 from refract.reference_bank import ReferenceBank
 from refract.source_branch import SourceBranch
-from refract.wan_velocity import WanVelocity
+from refract.velocity import Prompt
 
 
 @dataclass(frozen=True)
 class ReferenceSettings:
-    """How the reference enters: see `reference_attention`; steps: [start, stop) of the schedule."""
+    """How the reference enters: see `reference_attention`.
+
+    steps: [start, stop) of the schedule in which it does, fractions.
+    guidance: w_ref, its own guidance scale with branches `guided`.
+    """
 
     strength: float
     mode: str
@@ -25,6 +29,8 @@ class ReferenceSettings:
     branches: Branches
     rope: Rope
     steps: tuple[float, ...] = (0.0, 1.0)
+    frame_schedule: FrameSchedule = "constant"
+    guidance: float = 1.0
 
 
 def edit_with_reference(
@@ -48,23 +54,22 @@ def edit_with_reference(
         layers=reference.layers,
         branches=reference.branches,
         rope=reference.rope,
+        frame_schedule=reference.frame_schedule,
     ) as active:
-        velocity = WanVelocity(transformer, contexts, active.at)
+        if not active.present:
+            return edit_latents(transformer, contexts, source, settings)
 
         def schedule(step: int, _sigma: float) -> None:
             active.enabled = reference.steps[0] <= step / steps < reference.steps[1]
 
-        def live(_step: int, q: Tensor, sigma: float) -> Tensor:
-            return velocity.at_source(q, sigma)
-
-        return sample_flowalign(
-            velocity,
-            source.x_src,
-            settings.sigmas,
-            guidance=settings.guidance,
-            zeta=settings.zeta,
-            generator=torch.Generator().manual_seed(settings.seed),
-            source_velocity=live if reference.branches == "all" else source.replay,
+        return edit_latents(
+            transformer,
+            contexts,
+            source,
+            settings,
+            listeners=[active.at],
+            ref_guidance=reference.guidance if reference.branches == "guided" else None,
+            live_source=reference.branches == "all",
             share_first_source=reference.branches != "edited",
             on_step=schedule,
         )

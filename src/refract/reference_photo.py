@@ -12,13 +12,14 @@ WATCHED = "products"  # the folder dvc.yaml lists as a dependency
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
-def find_reference_photo(name: str, case: Case) -> Path | None:
+def find_reference_photo(name: str, case: Case, banks: Path | None = None) -> Path | None:
     """The product photo of a case: the one it names, else <case>.* or product.* beside the clip.
 
-    None where there is neither, and for `infer_ir`, whose reference is generated.
+    None where there is neither. The reference of `infer_ir` is generated: it lies beside the banks
+    that extract_ref_banks wrote, and is None where these are not given.
     """
     if case.target_image == INFRARED_REFERENCE:
-        return None
+        return None if banks is None else banks / f"{name}.png"
     if case.target_image is not None:
         return Path(case.target_image)
     folder = Path(case.video).parent
@@ -31,7 +32,8 @@ def warn_of_unwatched_files(cases: Mapping[str, Case], cases_path: Path) -> None
     watched = cases_path.resolve().parent / WATCHED
     for name, case in cases.items():
         photo = find_reference_photo(name, case)
-        for path in (Path(case.video), photo, case.target_image_mask):
+        files = (case.video, photo, case.target_image_mask, case.first_frame_map)
+        for path in files:
             if path is not None and not Path(path).resolve().is_relative_to(watched):
                 logger.warning(
                     "case %s: %s lies outside %s: DVC does not see when it changes; "

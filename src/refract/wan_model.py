@@ -3,11 +3,13 @@
 import logging
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import refract.torchvision_compat  # noqa: F401  before diffusers and transformers
 
 import torch
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from safetensors import SafetensorError
 
 from refract.errors import InputError
 from refract.model_identity import local_model_folder
@@ -15,20 +17,39 @@ from refract.model_identity import local_model_folder
 logger = logging.getLogger(__name__)
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# The root of the errors of huggingface_hub's HTTP client, named through it since the client changes
+# between its versions. A connection that breaks during a download is no OSError.
+_HTTP_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]
+_LOAD_ERRORS = (
+    OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError, _HTTP_ERROR,
+)  # fmt: skip
 
 
 class WanModel:
     """Text encoder, transformer and VAE of one model; each is loaded at its first use.
 
     The VAE always runs in float32, as diffusers advises for Wan: half precision bands the colours.
+    Only safetensors are read.
+
+    Attributes:
+        layout: diffusers' name for the kind of folder that is read.
+        setting: the key by which a user names the model.
     """
 
+    layout: ClassVar[str] = "WanPipeline"
+    setting: ClassVar[str] = "video_model.path"
+
     def __init__(self, path: str, revision: str | None, dtype: str, device: str) -> None:
+        """path: folder in diffusers layout or hub id. dtype: float32, bfloat16 or float16.
+
+        Raises InputError for what is neither a folder here nor shaped like a hub id.
+        """
         folder = local_model_folder(path)
         self.name = path
         self.device, self.dtype = device, _DTYPES[dtype]
         self._source = path if folder is None else str(folder)
-        self._revision = revision if folder is None else None
+        self._on_hub = folder is None
+        self._revision = revision if self._on_hub else None
 
     @cached_property
     def transformer(self) -> Any:
@@ -38,7 +59,7 @@ class WanModel:
         if model.config.image_dim is not None or model.config.in_channels != self.channels:
             raise InputError(
                 f"model {self.name}: is an image-to-video transformer; a text-to-video one "
-                "(Wan2.1-T2V) is needed"
+                f"(Wan2.1-T2V) is needed: see {self.setting}"
             )
         return model
 
@@ -49,12 +70,19 @@ class WanModel:
         return self._load("vae", AutoencoderKLWan.from_pretrained, torch.float32)
 
     @cached_property
+    def tokenizer(self) -> Any:
+        from transformers import AutoTokenizer
+
+        return self._call("tokenizer", AutoTokenizer.from_pretrained)
+
+    @cached_property
     def text(self) -> tuple[Any, Any]:
         """Tokenizer and text encoder."""
-        from transformers import AutoTokenizer, UMT5EncoderModel
+        from transformers import UMT5EncoderModel
 
-        tokenizer = self._call("tokenizer", AutoTokenizer.from_pretrained)
-        return tokenizer, self._load("text_encoder", UMT5EncoderModel.from_pretrained, self.dtype)
+        return self.tokenizer, self._load(
+            "text_encoder", UMT5EncoderModel.from_pretrained, self.dtype
+        )
 
     def drop_text(self) -> None:
         """Free the text encoder: at full scale it is larger than everything else together."""
@@ -85,18 +113,40 @@ class WanModel:
             )
 
     def _load(self, part: str, load: Callable[..., Any], dtype: torch.dtype) -> Any:
-        model = self._call(part, load, torch_dtype=dtype).to(self.device)
+        model = self._call(part, load, torch_dtype=dtype, use_safetensors=True).to(self.device)
         return model.eval().requires_grad_(False)
 
     def _call(self, part: str, load: Callable[..., Any], **options: Any) -> Any:
         logger.info("loading %s of %s", part, self.name)
         try:
             return load(self._source, subfolder=part, revision=self._revision, **options)
-        except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        except _LOAD_ERRORS as error:
             if "out of memory" in str(error).lower():
                 raise
-            first = str(error).strip().partition("\n")[0]
             raise InputError(
-                f"model {self.name}: cannot load {part}: {first}; a folder or hub id in the "
-                "layout of diffusers' WanPipeline is needed"
+                f"model {self.name}: cannot load {part}: {_reason(error)}; {self._advice()}"
             ) from error
+
+    def _advice(self) -> str:
+        layout = f"in the layout of diffusers' {self.layout}, with safetensors"
+        if self._on_hub:
+            return (
+                f"its page, where its licence is, is https://huggingface.co/{self.name}; without "
+                f"access to it, set {self.setting} to a local folder {layout}"
+            )
+        return f"a folder or hub id {layout}, is needed: see {self.setting}"
+
+
+def _reason(error: BaseException) -> str:
+    """First line of an error, or that the hub was not reached.
+
+    diffusers calls the latter a missing file, which sends the reader the wrong way.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        no_answer = isinstance(cause, _HTTP_ERROR) and not isinstance(cause, HfHubHTTPError)
+        if no_answer or isinstance(cause, LocalEntryNotFoundError):
+            kind = type(cause).__name__
+            return f"it is not in the cache and the hub cannot be reached ({kind})"
+        cause = cause.__cause__ or cause.__context__
+    return str(error).strip().partition("\n")[0] or type(error).__name__

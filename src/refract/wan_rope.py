@@ -55,7 +55,12 @@ def rotary_at(table: RotaryTable, positions: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate pairs (2i, 2i+1) of x (batch, tokens, heads, head_dim); same type as x."""
-    even, odd = x[..., 0::2], x[..., 1::2]
-    pairs = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
-    return pairs.flatten(-2).type_as(x)
+    """Rotate pairs (2i, 2i+1) of x (batch, tokens, heads, head_dim); same type as x, a new tensor.
+
+    As complex numbers the pairs of the copy turn in place, in one pass and without half-sized
+    products on the way.
+    """
+    copy = x.to(torch.float32, copy=True)
+    pairs = torch.view_as_complex(copy.unflatten(-1, (-1, 2)))
+    pairs *= torch.complex(cos.float(), sin.float())
+    return copy.type_as(x)

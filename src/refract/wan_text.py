@@ -10,17 +10,22 @@ from refract.errors import InputError, shorten
 
 @torch.no_grad()
 def embed_prompt(
-    tokenizer: Any, text_encoder: Any, prompt: str, max_sequence_length: int
+    tokenizer: Any,
+    text_encoder: Any,
+    prompt: str,
+    max_sequence_length: int,
+    *,
+    allow_empty: bool = False,
 ) -> Tensor:
     """Embedding (1, max_sequence_length, text_dim) of one prompt, zero behind its last token.
 
     The pipeline's own method is called, which masks and zeroes the padding. It would cut a longer
-    prompt without a word; here that is an InputError, as is an empty prompt.
+    prompt without a word; here that is an InputError, as is an empty prompt unless allowed.
     """
     from diffusers.pipelines.wan.pipeline_wan import WanPipeline, prompt_clean
 
     text = prompt_clean(prompt)
-    if not text:
+    if not text and not allow_empty:
         raise InputError("prompt is empty; say what the video shows")
     count = len(tokenizer(text, add_special_tokens=True).input_ids)
     if count > max_sequence_length:

@@ -1,6 +1,6 @@
 """Embeddings of video prompts, each computed once and kept in the item store."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
@@ -17,7 +17,12 @@ _FILE = "embedding.safetensors"
 
 
 def embed_prompts(
-    prompts: Mapping[str, str], model: WanModel, settings: VideoModel, identity: str, root: Path
+    prompts: Mapping[str, str],
+    model: WanModel,
+    settings: VideoModel,
+    identity: str,
+    root: Path,
+    allow_empty: Collection[str] = (),
 ) -> dict[str, Tensor]:
     """Embedding (1, words, text_dim) by prompt, on the CPU.
 
@@ -25,23 +30,30 @@ def embed_prompts(
         prompts: where a prompt stands, for errors -> the prompt.
         identity: `model_identity` of the model.
         root: root of the item store; all video stages share these items.
+        allow_empty: the places where an empty prompt means no guidance by words.
     The text encoder loads only where a prompt is new, and is freed again.
+
+    Raises InputError for a prompt that is empty or too long, with the place where it stands.
     """
     store = ItemStore(root, "video_text")
     embeddings: dict[str, Tensor] = {}
     for where, prompt in prompts.items():
+        may_be_empty = where in allow_empty
+        if not prompt.strip() and not may_be_empty:  # though it may be cached from another place
+            raise InputError(f"{where}: prompt is empty; say what the video shows")
         if prompt in embeddings:
             continue
         key = text_key(store, prompt, settings, module="refract.wan_text", identity=identity)
-        slot = store.get(key)
-        if slot is None:
+        if store.get(key) is None:
+            text = model.text  # not below: that it cannot be loaded is no fault of the prompt
             try:
-                embedding = embed_prompt(*model.text, prompt, settings.max_sequence_length)
+                embedding = embed_prompt(
+                    *text, prompt, settings.max_sequence_length, allow_empty=may_be_empty
+                )
             except InputError as error:
                 raise InputError(f"{where}: {error}") from error
             with store.create(key) as folder:
                 save_file({"embedding": embedding.cpu().contiguous()}, folder / _FILE)
-            slot = store.folder / key
-        embeddings[prompt] = load_file(slot / _FILE)["embedding"]
+        embeddings[prompt] = load_file(store.folder / key / _FILE)["embedding"]
     model.drop_text()
     return embeddings

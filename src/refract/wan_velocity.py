@@ -1,49 +1,51 @@
 """A Wan transformer as the velocity callable that samplers see."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from refract.flowalign import Prompt
+from refract.velocity import Branch, Prompt
 
-Branch = Literal["source", "edited", "target"]
+Listener = Callable[[Branch], None]
+
+_BRANCHES: dict[Prompt, Branch] = {
+    "source": "edited", "negative": "edited", "target": "target", "reference": "reference",
+}  # fmt: skip
 
 
 class WanVelocity:
     """v(x, sigma, prompt) of a text-to-video transformer, in float32.
 
-    Each call is one forward pass of batch 1: rows of a batch may differ in the last bit from the
-    same input alone, and then equal prompts would no longer leave the source untouched.
+    Each call is one forward pass: rows of a batch may differ in the last bit from the same input
+    alone, and then equal prompts would no longer leave the source untouched.
     """
 
     def __init__(
-        self,
-        transformer: Any,
-        contexts: Mapping[Prompt, Tensor],
-        on_branch: Callable[[Branch], None] | None = None,
+        self, transformer: Any, contexts: Mapping[Prompt, Tensor], *listeners: Listener
     ) -> None:
         """
         Args:
-            contexts: prompt -> embedding (1, words, text_dim), typed like the transformer.
-            on_branch: told before each pass which velocity it is: `source` is v(q, source prompt),
-                `edited` v(p, source prompt), `target` v(p, target prompt).
+            contexts: prompt -> embedding (1, words, text_dim), typed like the transformer;
+                `reference` takes that of `target`.
+            listeners: told before each pass which velocity it is.
         """
-        self.transformer, self.contexts, self.on_branch = transformer, contexts, on_branch
+        self.transformer, self.contexts, self.listeners = transformer, contexts, listeners
 
     def __call__(self, x: Tensor, sigma: float, prompt: Prompt) -> Tensor:
         """The velocity at the edited point p."""
-        return self._evaluate(x, sigma, prompt, "target" if prompt == "target" else "edited")
+        return self._evaluate(x, sigma, prompt, _BRANCHES[prompt])
 
-    def at_source(self, x: Tensor, sigma: float) -> Tensor:
-        """v_q: the velocity at the noised source under the source prompt."""
-        return self._evaluate(x, sigma, "source", "source")
+    def at_source(self, x: Tensor, sigma: float, prompt: Prompt = "source") -> Tensor:
+        """v_q: the velocity at the noised source, under the source or negative prompt."""
+        return self._evaluate(x, sigma, prompt, "source")
 
     def _evaluate(self, x: Tensor, sigma: float, prompt: Prompt, branch: Branch) -> Tensor:
-        if self.on_branch is not None:
-            self.on_branch(branch)
-        context = self.contexts[prompt]
+        for listener in self.listeners:
+            listener(branch)
+        context = self.contexts["target" if prompt == "reference" else prompt]
+        context = context.expand(len(x), -1, -1)
         timestep = torch.full((len(x),), 1000 * sigma, device=x.device)
         v = self.transformer(x.to(context.dtype), timestep, context, return_dict=False)[0]
         return v.float()

@@ -46,6 +46,7 @@ def test_optional_keys_may_be_left_out(tmp_path: Path) -> None:
         ("cases: {a: {video: '', source_prompt: s, target_prompt: t}}", "cases.a.video = ''"),
         ("cases: {a: {video: 3, source_prompt: s, target_prompt: t}}", "cases.a.video = 3"),
         (f"cases: {{a: {GOOD[:-1]}, promt: x}}}}", "cases.a.promt = 'x': unknown key"),
+        (f"cases: {{a: {GOOD[:-1]}, first_frame_map: m.png}}}}", "only target_image: infer_ir"),
         (f"cases: {{a: {GOOD[:-1]}, overrides: {{zeta: 1}}}}}}", "cases.a.overrides.zeta"),
         (f"cases: {{a: {GOOD[:-1]}, overrides: {{size: 1}}}}}}", "size: this name is banned"),
     ],

@@ -37,6 +37,10 @@ class Case(Section):
     target_image_mask: Annotated[
         File | None, Field(description="product in the photo, for ref_bank.foreground: mask")
     ] = None
+    first_frame_map: Annotated[
+        File | None,
+        Field(description="semantic map of the clip's first frame, for target_image: infer_ir"),
+    ] = None
     source_mask: Annotated[
         File | None, Field(description="folder of the object's masks, a PNG a frame")
     ] = None
@@ -61,6 +65,11 @@ def load_cases(path: Path) -> dict[str, Case]:
     for name, case in cases.items():
         if not _CASE_ID.fullmatch(name):
             raise InputError(f"{path}: case id {shorten(name)}: must match {_CASE_ID.pattern}")
+        if case.first_frame_map is not None and case.target_image != INFRARED_REFERENCE:
+            raise InputError(
+                f"{path}: cases.{name}.first_frame_map: only target_image: {INFRARED_REFERENCE} "
+                "has a use for it"
+            )
         for key in case.overrides:
             if key not in OVERRIDABLE:
                 raise InputError(

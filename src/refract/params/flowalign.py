@@ -2,10 +2,13 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
-from refract.params.section import Items
+from refract.params.reference import Layers
+from refract.params.section import Items, Section
 from refract.params.video_grid import VideoGrid
+
+Words = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 def _check_frames(frames: int) -> int:
@@ -26,15 +29,60 @@ def _check_curve(curve: tuple[float, ...]) -> tuple[float, ...]:
     return curve
 
 
+def _check_schedule(schedule: object) -> str | tuple[float, ...]:
+    if schedule == "constant":
+        return "constant"
+    if isinstance(schedule, list | tuple) and 2 <= len(schedule) <= 64:
+        numbers = all(type(factor) in (int, float) and 0 <= factor <= 10 for factor in schedule)
+        if numbers:
+            return tuple(float(factor) for factor in schedule)
+    raise ValueError("must be constant or a list of 2 to 64 factors of ref_strength, each 0 to 10")
+
+
+class Region(Section):
+    """The region of the edited words, outside of which FlowAlign is pulled to the source more."""
+
+    zeta_outside: Annotated[
+        float | None, Field(ge=0, le=1, description="zeta outside the region; null for no region")
+    ]
+    words: Annotated[
+        Items[Words] | None,
+        Field(min_length=1, max_length=32, description="edited words; null finds them"),
+    ]
+    layers: Annotated[Layers, Field(description="cross-attention layers that show the region")]
+    threshold: Annotated[float, Field(ge=0, le=1, description="attention from which it is inside")]
+
+
+class Vace(Section):
+    """The baseline sampler of a trained model with reference images, WanVACEPipeline."""
+
+    path: Annotated[str | None, Field(min_length=1, description="folder or hub id; null for none")]
+    revision: Annotated[str | None, Field(min_length=1, description="revision of a hub id")]
+    conditioning_scale: Annotated[
+        float, Field(ge=0, le=10, description="weight of clip, mask and product photo")
+    ]
+    dilate_px: Annotated[
+        int, Field(ge=0, le=512, description="pixels added around the source masks")
+    ]
+
+
 class FlowAlign(VideoGrid):
     model_config = ConfigDict(extra="forbid")
 
-    sampler: Annotated[Literal["flowalign"], Field(description="editing algorithm")]
+    sampler: Annotated[
+        Literal["flowalign", "flowedit", "sdedit", "vace"], Field(description="editing algorithm")
+    ]
     steps: Annotated[int, Field(ge=1, le=1000, description="steps of the whole schedule")]
     strength: Annotated[
         float, Field(gt=0, le=1, description="part of the schedule that is run, from the noisy end")
     ]
-    guidance: Annotated[float, Field(ge=0, le=100, description="w between source and target")]
+    guidance: Annotated[float, Field(ge=0, le=100, description="w towards the target prompt")]
+    source_guidance: Annotated[
+        float, Field(ge=0, le=100, description="guidance of FlowEdit's source branch")
+    ]
+    negative_prompt: Annotated[
+        str, Field(max_length=2000, description="what guidance leads away from; not FlowAlign")
+    ]
     zeta: Annotated[float, Field(ge=0, le=1, description="pull towards the source")]
     shift: Annotated[float, Field(gt=0, le=100, description="timestep shift of the schedule")]
     frames: Annotated[
@@ -42,9 +90,16 @@ class FlowAlign(VideoGrid):
         Field(ge=1, le=1025, description="frames of a clip, 4k + 1"),
         AfterValidator(_check_frames),
     ]
-    rope: Annotated[
+    region: Region
+    ref_guidance: Annotated[float, Field(ge=0, le=100, description="w_ref, of ref_branches guided")]
+    ref_rope: Annotated[
         Literal["before", "frame0", "after", "none"],
         Field(description="rotary position given to the reference's keys"),
+    ]
+    ref_frame_schedule: Annotated[
+        str | tuple[float, ...],
+        BeforeValidator(_check_schedule),
+        Field(description="factors of ref_strength from the first frame to the last"),
     ]
     ref_steps: Annotated[
         Items[Annotated[float, Field(ge=0, le=1)]],
@@ -56,3 +111,4 @@ class FlowAlign(VideoGrid):
         Field(max_length=32, description="further values of ref_strength rendered for the curve"),
         AfterValidator(_check_curve),
     ]
+    vace: Vace

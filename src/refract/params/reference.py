@@ -3,13 +3,14 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from refract.params.section import Items
 
 _RANGE = re.compile(r"(\d{1,4})-(\d{1,4})")
 _LAYERS = (
-    "must be all, middle, deep, a range such as '10-20' (end excluded) or a list of layer indices"
+    "must be all, middle, deep, a range such as '10-20' (end excluded) or a list of layer indices, "
+    "each once"
 )
 
 
@@ -18,7 +19,7 @@ def _check_layers(value: Any) -> str | tuple[int, ...]:
         span = _RANGE.fullmatch(value)
         if value in ("all", "middle", "deep") or (span and int(span[1]) < int(span[2])):
             return value
-    elif isinstance(value, list | tuple) and value:
+    elif isinstance(value, list | tuple):
         whole = all(type(index) is int and 0 <= index < 10_000 for index in value)
         if whole and len(set(value)) == len(value):
             return tuple(value)
@@ -27,18 +28,37 @@ def _check_layers(value: Any) -> str | tuple[int, ...]:
 
 RefStrength = Annotated[
     float,
-    Field(ge=0, le=10, description="weight of the reference; 0 is the plain edit, 1 concatenation"),
+    Field(
+        ge=-10,
+        le=10,
+        description="weight of the reference; 0 is the plain edit, below 0 only with refdrop",
+    ),
 ]
 RefTimesteps = Annotated[
     Items[Annotated[float, Field(ge=0, le=1)]],
     Field(min_length=1, max_length=16, description="noise levels of the bank, averaged"),
 ]
-RefLayers = Annotated[
+Layers = Annotated[
     str | tuple[int, ...],
-    PlainValidator(_check_layers),
-    Field(description="self-attention layers that see the reference"),
+    BeforeValidator(_check_layers),
+    Field(description="layers of the transformer"),
 ]
-RefMode = Annotated[Literal["joint"], Field(description="how the reference enters attention")]
+RefLayers = Annotated[Layers, Field(description="self-attention layers that see the reference")]
 RefBranches = Annotated[
-    Literal["target", "edited", "all"], Field(description="velocity branches that see it")
+    Literal["target", "edited", "all", "guided"], Field(description="velocities that see it")
+]
+
+
+def check_sign(ref_mode: str, info: ValidationInfo) -> str:
+    """Validator of `ref_mode`, declared behind `ref_strength`: who knows strengths below 0."""
+    strength = info.data.get("ref_strength", 0.0)
+    if strength < 0 and ref_mode != "refdrop":
+        raise ValueError(f"knows no ref_strength below 0, but it is {strength:g}; refdrop does")
+    return ref_mode
+
+
+RefMode = Annotated[
+    Literal["joint", "concat_scaled", "refdrop", "adain", "attn+adain"],
+    AfterValidator(check_sign),
+    Field(description="how the reference enters attention"),
 ]

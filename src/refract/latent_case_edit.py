@@ -1,0 +1,126 @@
+"""The computations of one case on the latents of a Wan text-to-video model."""
+
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from refract.edit_items import (
+    PLAIN_CLIP,
+    REFERENCE_CLIP,
+    SOURCE_BRANCH,
+    SOURCE_CLIP,
+    EditRequest,
+)
+from refract.edited_words import edited_tokens
+from refract.errors import InputError
+from refract.flow_schedule import edit_sigmas
+from refract.latent_edit import FlowSettings, RegionSettings, edit_latents
+from refract.reference_bank import ReferenceBank
+from refract.reference_edit import edit_with_reference
+from refract.reference_settings import reference_settings
+from refract.source_branch import SourceBranch, compute_source_branch, source_velocity_of
+from refract.velocity import Prompt
+from refract.video_io import Clip, read_clip, write_clip
+from refract.wan_latents import decode_frames, encode_frames
+from refract.wan_model import WanModel
+from refract.wan_velocity import WanVelocity
+
+
+class LatentCaseEdit:
+    """What the items of a case share is made once and only where it is needed."""
+
+    def __init__(
+        self, model: WanModel, request: EditRequest, contexts: dict[str, Tensor], source_slot: Path
+    ) -> None:
+        """contexts: prompt -> embedding. source_slot: where the source item is, once written."""
+        flow, case = request.params.flowalign, request.case
+        self.model, self.request, self._slot = model, request, source_slot
+        self.contexts: dict[Prompt, Tensor] = {
+            "source": contexts[case.source_prompt].to(model.device),
+            "target": contexts[case.target_prompt].to(model.device),
+        }
+        if flow.sampler != "flowalign":
+            self.contexts["negative"] = contexts[flow.negative_prompt].to(model.device)
+
+    @cached_property
+    def settings(self) -> FlowSettings:
+        flow = self.request.params.flowalign
+        assert flow.sampler != "vace"
+        return FlowSettings(
+            edit_sigmas(flow.steps, flow.strength, flow.shift),
+            flow.guidance,
+            flow.zeta,
+            self.request.params.seed,
+            flow.sampler,
+            flow.source_guidance,
+            self._region(),
+        )
+
+    @cached_property
+    def source(self) -> SourceBranch:
+        return SourceBranch.load(self._slot / SOURCE_BRANCH, self.model.device)
+
+    @cached_property
+    def fps(self) -> float:
+        return read_clip(self._slot / SOURCE_CLIP, 1).fps
+
+    @cached_property
+    def bank(self) -> ReferenceBank:
+        assert self.request.bank is not None
+        return ReferenceBank.load(self.request.bank, self.model.device)
+
+    def write_source(self, folder: Path) -> None:
+        """Fit the clip to the frame, encode it and evaluate v_q at every step."""
+        flow, settings = self.request.params.flowalign, self.settings
+        self.model.check_frame(flow.width, flow.height, flow.frames)
+        clip = read_clip(
+            Path(self.request.case.video), flow.frames, width=flow.width, height=flow.height
+        )
+        velocity = WanVelocity(self.model.transformer, self.contexts)
+        branch = compute_source_branch(
+            source_velocity_of(velocity, settings.sampler, settings.source_guidance),
+            encode_frames(self.model.vae, clip.frames),
+            settings.sigmas,
+            settings.seed,
+            # FlowEdit's is a sum of two velocities, which the model's own type would round
+            self.model.dtype if settings.sampler == "flowalign" else torch.float32,
+        )
+        write_clip(folder / SOURCE_CLIP, clip, "lossless")
+        branch.save(folder / SOURCE_BRANCH)
+
+    def write_plain(self, folder: Path) -> None:
+        """The edit without reference."""
+        latents = edit_latents(self.model.transformer, self.contexts, self.source, self.settings)
+        self._write(latents, folder / PLAIN_CLIP)
+
+    def write_variant(self, strength: float, folder: Path) -> None:
+        """The edit with the reference at one strength other than 0."""
+        reference = reference_settings(self.request.params, strength)
+        latents = edit_with_reference(
+            self.model.transformer, self.contexts, self.source, self.settings, self.bank, reference
+        )
+        self._write(latents, folder / REFERENCE_CLIP)
+
+    def _region(self) -> RegionSettings | None:
+        params, case = self.request.params, self.request.case
+        region = params.flowalign.region
+        if params.flowalign.sampler != "flowalign" or region.zeta_outside is None:
+            return None
+        tokens = edited_tokens(
+            self.model.tokenizer,
+            case.source_prompt,
+            case.target_prompt,
+            region.words,
+            params.video_model.max_sequence_length,
+        )
+        return RegionSettings(tokens, region.layers, region.threshold, region.zeta_outside)
+
+    def _write(self, latents: Tensor, path: Path) -> None:
+        if not latents.isfinite().all():
+            raise InputError(
+                "the edit diverged to values that are not finite: lower flowalign.guidance, "
+                "ref_strength or flowalign.zeta"
+            )
+        write_clip(path, Clip(decode_frames(self.model.vae, latents), self.fps), "lossless")
