@@ -23,6 +23,7 @@ from backbones.worlds import product_cases
 from backbones.worlds.tabletop import COLOURS, MOTIONS, PATTERNS, draw_product, draw_scene
 from backbones.worlds.tabletop_captions import vocabulary
 from refract.params.bank_stage import BankParams
+from refract.params.edit_stage import EditParams
 from refract.params.section import load_stage_params
 from tests.tiny_wan import tiny_transformer, tiny_vae
 
@@ -182,6 +183,7 @@ def tiny_model() -> Any:
     return SimpleNamespace(
         vae=tiny_vae(),
         transformer=tiny_transformer(text_dim=TEXT_DIM),
+        tokenizer=tokenizer,
         text=(tokenizer, build_text_encoder(tokenizer).eval().requires_grad_(False)),
     )
 
@@ -195,6 +197,13 @@ def test_edits_are_the_pipelines(tiny_model: Any, root: Path) -> None:
     moved, kept = (editor.plain(i, editor.source(i, settings), settings) for i in range(2))
     assert torch.equal(kept, editor.latents[1:])
     assert not torch.allclose(moved, editor.latents[:1], atol=1e-3)
+    region = load_stage_params(EditParams, root / "params.yaml").flowalign.region
+    own = region.model_copy(update={"zeta_outside": 0.5, "layers": "all"}).model_dump(mode="json")
+    held = Flow(steps=3, strength=1.0, guidance=2.0, zeta=0.01, shift=1.0, region=own)
+    settings = editor.settings(0, held, 0)
+    assert settings.region is not None and settings.region.tokens["target"]
+    regional = editor.plain(0, editor.source(0, settings), settings)
+    assert (regional - editor.latents[:1]).norm() < (moved - editor.latents[:1]).norm()
     params = load_stage_params(BankParams, root / "params.yaml")
     bank = editor.bank(0, params)
     assert 1 <= bank.tokens < 36

@@ -57,11 +57,10 @@ def assess_swaps(
     truth = np.stack([pair.truth for pair in pairs])
     editor, edits = Editor(model, pairs), []
     for seed in seeds:
-        settings = flow.at(seed)
-        latents = [
-            editor.plain(index, editor.source(index, settings), settings)
-            for index in tqdm(range(count), desc=f"swaps, seed {seed}")
-        ]
+        latents = []
+        for index in tqdm(range(count), desc=f"swaps, seed {seed}"):
+            settings = editor.settings(index, flow, seed)
+            latents.append(editor.plain(index, editor.source(index, settings), settings))
         edits.append(decode_clips(model.vae, torch.cat(latents)))
     through_vae = decode_clips(model.vae, encode_clips(model.vae, truth))
     score = partial(swap_scores, reader, pairs=pairs)
@@ -94,8 +93,9 @@ def assess_recolouring(
     banks = [editor.bank(index, bank_of) for index in range(count)]
     plain, referred, clips = [], [], {}
     for seed in seeds:
-        settings, latents = flow.at(seed), []
+        latents = []
         for index in tqdm(range(count), desc=f"recolourings, seed {seed}"):
+            settings = editor.settings(index, flow, seed)
             source = editor.source(index, settings)
             with_bank = edit_with_reference(
                 model.transformer, editor.contexts[index], source, settings, banks[index], reference
@@ -144,8 +144,14 @@ def chosen_flow(options: argparse.Namespace, prefix: str) -> Flow:
         given = getattr(options, f"{prefix}_{name}")
         return getattr(section, name) if given is None else given
 
+    region = section.region
     return Flow(
-        choose("steps"), choose("strength"), choose("guidance"), choose("zeta"), section.shift
+        choose("steps"),
+        choose("strength"),
+        choose("guidance"),
+        choose("zeta"),
+        section.shift,
+        None if region.zeta_outside is None else region.model_dump(mode="json"),
     )
 
 

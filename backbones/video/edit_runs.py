@@ -1,7 +1,8 @@
 """The pipeline's edits of many pairs: what they share is encoded once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,10 +10,11 @@ from torch import Tensor
 
 from backbones.video.clip_codec import encode_clips
 from backbones.video.edit_pairs import Pair, stack_videos
-from backbones.video.text import encode_text
+from backbones.video.text import MAX_SEQUENCE_LENGTH, encode_text
 from refract.bank_extraction import extract_bank
+from refract.edited_words import edited_tokens
 from refract.flow_schedule import edit_sigmas
-from refract.latent_edit import FlowSettings, edit_latents
+from refract.latent_edit import FlowSettings, RegionSettings, edit_latents
 from refract.params.bank_stage import BankParams
 from refract.product_foreground import product_tokens, separate_product
 from refract.reference_bank import ReferenceBank
@@ -25,17 +27,27 @@ from refract.wan_velocity import WanVelocity
 
 @dataclass(frozen=True)
 class Flow:
-    """Settings of FlowAlign, as in section flowalign of params.yaml."""
+    """Settings of FlowAlign, as in section flowalign of params.yaml.
+
+    region: its section `region`, None for one zeta everywhere.
+    """
 
     steps: int
     strength: float
     guidance: float
     zeta: float
     shift: float
+    region: Mapping[str, Any] | None = None
 
-    def at(self, seed: int) -> FlowSettings:
+    def at(self, seed: int, tokens: Mapping[str, Sequence[int]] | None = None) -> FlowSettings:
+        """tokens: of the edited words, where there is a region."""
         sigmas = edit_sigmas(self.steps, self.strength, self.shift)
-        return FlowSettings(sigmas, self.guidance, self.zeta, seed)
+        region = None
+        if self.region is not None:
+            assert tokens is not None, "a region needs the tokens of the edited words"
+            facts = {key: self.region[key] for key in ("layers", "threshold", "zeta_outside")}
+            region = RegionSettings(tokens, **facts)
+        return FlowSettings(sigmas, self.guidance, self.zeta, seed, region=region)
 
 
 class Editor:
@@ -54,6 +66,15 @@ class Editor:
                 }
                 for source, target in prompts
             ]
+
+    def settings(self, index: int, flow: Flow, seed: int) -> FlowSettings:
+        """`flow` for one pair, with the tokens of the words in which its prompts differ."""
+        if flow.region is None:
+            return flow.at(seed)
+        pair = self.pairs[index]
+        prompts, words = (pair.source_prompt, pair.target_prompt), flow.region["words"]
+        tokens = edited_tokens(self.model.tokenizer, *prompts, words, MAX_SEQUENCE_LENGTH)
+        return flow.at(seed, tokens)
 
     def source(self, index: int, settings: FlowSettings) -> SourceBranch:
         velocity = WanVelocity(self.model.transformer, self.contexts[index])

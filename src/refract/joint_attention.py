@@ -38,8 +38,7 @@ def attention_with_lse(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]
 
     Args:
         q: (batch, heads, queries, head_dim).
-        k, v: (batch, heads, keys, head_dim), at least one key. Any strides that leave head_dim
-            dense will do: the kernels take them, a copy costs time and memory.
+        k, v: (batch, heads, keys, head_dim), at least one key. Fastest where each head is dense.
     Returns:
         The output, shaped and typed like q, and the log-sum-exp (batch, heads, queries), at
         least float32.

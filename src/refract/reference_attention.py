@@ -146,16 +146,18 @@ def _projections(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Query and key after norm and rotary position, and value: (batch, heads, tokens, head_dim).
 
-    One after another, since what their norms need meanwhile is the peak of the layer's memory.
+    One after another, since what their norms need meanwhile is the peak of the layer's memory. Each
+    is dense by heads, as the kernels are fastest with; `rotate` copies in any case.
     """
     if getattr(attn, "fused_projections", False):
         raw = iter(attn.to_qkv(hidden_states).chunk(3, dim=-1))
     else:
         raw = (to(hidden_states) for to in (attn.to_q, attn.to_k, attn.to_v))
-    split = {"pattern": "b n (h d) -> b n h d", "h": attn.heads}
+    cos, sin = heads_first(cos), heads_first(sin)
+    split = {"pattern": "b n (h d) -> b h n d", "h": attn.heads}
     query = rotate(rearrange(attn.norm_q(next(raw)), **split), cos, sin)
     key = rotate(rearrange(attn.norm_k(next(raw)), **split), cos, sin)
-    return heads_first(query), heads_first(key), heads_first(rearrange(next(raw), **split))
+    return query, key, rearrange(next(raw), **split).contiguous()
 
 
 def _check_choices(strength: float, mode: str, branches: str, rope: str) -> None:

@@ -55,12 +55,15 @@ def rotary_at(table: RotaryTable, positions: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate pairs (2i, 2i+1) of x (batch, tokens, heads, head_dim); same type as x, a new tensor.
+    """Rotate pairs (2i, 2i+1) of the last axis of x; a new, contiguous tensor typed like x.
+
+    cos, sin: (..., head_dim / 2), spread over x; as `rotary_at` has them for x (batch, tokens,
+    heads, head_dim).
 
     As complex numbers the pairs of the copy turn in place, in one pass and without half-sized
     products on the way.
     """
-    copy = x.to(torch.float32, copy=True)
+    copy = x.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
     pairs = torch.view_as_complex(copy.unflatten(-1, (-1, 2)))
     pairs *= torch.complex(cos.float(), sin.float())
     return copy.type_as(x)
