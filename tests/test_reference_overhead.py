@@ -78,7 +78,11 @@ def test_only_strength_one_needs_no_mask() -> None:
 def test_both_rotations_are_one_function() -> None:
     x, angle = torch.randn(2, 5, 3, 8), torch.rand(1, 5, 1, 4)
     cos, sin = angle.cos(), angle.sin()
-    torch.testing.assert_close(rotate_like_diffusers(x, cos, sin), rotate(x, cos, sin))
+    expected = rotate_like_diffusers(x, cos, sin)
+    torch.testing.assert_close(rotate(x, cos, sin), expected)
+    by_heads = rotate(*(y.transpose(1, 2) for y in (x, cos, sin)))
+    assert by_heads.is_contiguous()
+    torch.testing.assert_close(by_heads, expected.transpose(1, 2))
 
 
 @pytest.mark.parametrize("what", ["step", "layer"])
