@@ -33,12 +33,9 @@ from refract.errors import InputError
 from refract.import_closure import closure
 from refract.item_store import ItemStore, state_root
 from refract.latent_case_edit import LatentCaseEdit
-from refract.latent_edit import edit_latents
 from refract.model_identity import model_identity
 from refract.params.cases import Case, with_overrides
-from refract.reference_edit import edit_with_reference
 from refract.reference_photo import find_reference_photo
-from refract.reference_settings import reference_settings
 from refract.wan_model import WanModel
 from refract.wan_text_cache import embed_prompts
 
@@ -179,21 +176,16 @@ class AblationRuns:
             self.edits += len(together)
 
     def _latents(self, edit: Edit) -> Tensor:
-        """As `LatentCaseEdit` edits, but no clip is written."""
+        """On the source branch of the store, which is made where it is missing."""
         slot = self.items.folder / edit.keys.source
         case = LatentCaseEdit(self.model, edit.request, self._contexts, slot)
         if self.items.get(edit.keys.source) is None:
             with self.items.create(edit.keys.source) as folder:
                 case.write_source(folder)
-        shared = (self.model.transformer, case.contexts, case.source, case.settings)
-        if edit.strength == 0:
-            latents = edit_latents(*shared)
-        else:
-            reference = reference_settings(edit.request.params, edit.strength)
-            latents = edit_with_reference(*shared, case.bank, reference)
-        if not latents.isfinite().all():
-            raise InputError(f"case {edit.request.name}: the edit diverged")
-        return latents
+        try:
+            return case.latents(edit.strength)
+        except InputError as error:
+            raise InputError(f"case {edit.request.name}: {error}") from error
 
     def _embed(self, requests: Sequence[EditRequest]) -> None:
         """Embeddings of prompts that are new."""

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,7 +26,6 @@ from refract.item_store import hash_file
 from refract.model_identity import model_identity
 from refract.params.cases import Case
 from refract.params.evaluate import Evaluate
-from refract.perceptual import Images
 from refract.reference_photo import find_reference_photo
 from refract.wan_latents import decode_frames
 
@@ -51,17 +50,6 @@ def decode_together(vae: Any, latents: Sequence[Tensor]) -> list[NDArray[np.uint
     x = vae.decode(z * std + mean, return_dict=False)[0]
     levels = ((x.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return list(rearrange(levels, "b c f h w -> b f h w c").cpu().numpy())
-
-
-@dataclass(frozen=True)
-class NoDistance:
-    """Stands in for the perceptual distance, which would take longer than all other measures."""
-
-    key: str = "no_distance"
-    about: str = ""
-
-    def __call__(self, images: Images, truths: Images) -> list[float]:
-        return [0.0] * len(images)
 
 
 class AblationScorer:
@@ -100,9 +88,9 @@ class AblationScorer:
         """source: the clip before the edit, as the stage keeps it. frames: [T, H, W, 3]."""
         judged = self._judge(name, case, source)
         clips = {SOURCE: judged.source, RESULT: frames}
-        scorer = CaseScorer(replace(judged, clips=clips), self.clip, NoDistance())
+        # without the perceptual distance, which takes longer than all other measures
+        scorer = CaseScorer(replace(judged, clips=clips), self.clip, None)
         scores = dict(scorer.scores(RESULT))
-        scores.pop(f"background.{NoDistance().key}", None)
         if self.reader is not None and case.target_mask is not None:
             assert judged.region is not None
             seen = read_clips(self.reader, frames[None]).masks[0]

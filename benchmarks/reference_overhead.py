@@ -13,7 +13,6 @@ queries over its keys, the kernel alone, over the time of the stock step.
 """
 
 import argparse
-import time
 from collections.abc import Callable
 from statistics import median
 from typing import Any
@@ -25,15 +24,13 @@ from benchmarks.concat_attention import MASKS, Mask
 from benchmarks.live_memory import live_peak_bytes
 from benchmarks.machine import describe_machine
 from benchmarks.table import markdown_table
-from benchmarks.timing import Timings, time_interleaved
+from benchmarks.timing import CLOCKS, Timings, time_interleaved
 from benchmarks.wan_step import Shape, Step, reference_flops, step_flops
 from refract.determinism import make_deterministic
 from refract.device import pick_device
 
 STOCK, OURS, KERNEL, BARE = "no bank", "bank", "kernel", "bare"
 _STRENGTH = 0.7  # of ours and of the masked forms; without a mask it is 1
-# On a CPU shared with others the time of the process says more than that on the wall
-_CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 def strength_of(mask: Mask) -> float:
@@ -134,7 +131,7 @@ def main() -> None:
                     calls,
                     repeats=options.repeats,
                     device=device,
-                    clock=_CLOCKS[options.clock],
+                    clock=CLOCKS[options.clock],
                 )
                 memory = {name: live_peak_bytes(call, device) for name, call in calls.items()}
                 if what == "step":
@@ -160,7 +157,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--reference", type=int, nargs="+", default=[500, 1560], help="tokens")
     parser.add_argument("--what", nargs="+", choices=["step", "layer"], default=["step", "layer"])
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
-    parser.add_argument("--clock", choices=_CLOCKS, default="wall", help="cpu: of this process")
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: of this process")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=None)
     return parser.parse_args()

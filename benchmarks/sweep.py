@@ -10,7 +10,6 @@ uses, with the model loaded and the prompts embedded; a hook counts the passes o
 import argparse
 import os
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 
 from benchmarks.machine import describe_machine
 from benchmarks.table import markdown_table
-from benchmarks.timing import Timings, time_interleaved
+from benchmarks.timing import CLOCKS, Timings, time_interleaved
 from refract.bank_job import BankJob
 from refract.determinism import make_deterministic
 from refract.edit_items import EditRequest
@@ -32,7 +31,6 @@ from refract.params.cases import Case, load_cases, with_overrides
 from refract.params.edit_stage import EditParams
 from refract.params.section import load_stage_params
 from refract.reference_attention import reference_attention
-from refract.reference_edit import edit_with_reference
 from refract.reference_photo import find_reference_photo
 from refract.reference_settings import reference_settings
 from refract.source_branch import SourceBranch
@@ -41,7 +39,6 @@ from refract.wan_latents import encode_frames
 
 FIRST, POINT = "first edit", "new point"
 _STRENGTHS = {FIRST: 1.0, POINT: 0.7}
-_CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 class Sweep:
@@ -98,16 +95,8 @@ def count_passes(module: nn.Module, call: Callable[[], object]) -> int:
     return passes
 
 
-def edited_latents(edit: LatentCaseEdit, strength: float) -> Tensor:
-    """On the stored source branch, (1, c, f, h, w)."""
-    reference = reference_settings(edit.request.params, strength)
-    return edit_with_reference(
-        edit.model.transformer, edit.contexts, edit.source, edit.settings, edit.bank, reference
-    )
-
-
 def latents_without_store(edit: LatentCaseEdit, strength: float) -> Tensor:
-    """The same from the clip, each source velocity evaluated at its step."""
+    """`LatentCaseEdit.latents` from the clip, each source velocity evaluated at its step."""
     flow, reference = (
         edit.request.params.flowalign,
         reference_settings(edit.request.params, strength),
@@ -171,9 +160,9 @@ def main() -> None:
             repeats=options.repeats,
             warmup=0,  # the counted calls have been that
             device=sweep.models.device,
-            clock=_CLOCKS[options.clock],
+            clock=CLOCKS[options.clock],
         )
-        stored = edited_latents(sweep.open(slot), _STRENGTHS[POINT])
+        stored = sweep.open(slot).latents(_STRENGTHS[POINT])
         afresh = latents_without_store(sweep.open(slot), _STRENGTHS[POINT])
     flow, dtype = sweep.request.params.flowalign, sweep.request.params.video_model.dtype
     print(
@@ -216,7 +205,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--case", default="red-mug-to-dotted-blue")
     parser.add_argument("--cases", type=Path, default=Path("data/cases.yaml"))
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    parser.add_argument("--clock", choices=_CLOCKS, default="wall", help="cpu: of this process")
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: of this process")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=None)
     return parser.parse_args()

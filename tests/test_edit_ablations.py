@@ -16,7 +16,7 @@ from benchmarks.edit_ablation_plots import write_plots
 from benchmarks.edit_ablation_report import report
 from benchmarks.edit_ablation_results import load_results
 from benchmarks.edit_ablation_runs import AblationRuns, result_path
-from benchmarks.edit_ablation_scores import AblationScorer, NoDistance, decode_together
+from benchmarks.edit_ablation_scores import AblationScorer, decode_together
 from benchmarks.edit_ablation_variants import DEFAULT, GROUPS, VARIANTS, make_settings
 from benchmarks.edit_ablations import Shard, chosen_variants, parse_shard
 from refract.edit_clips import load_edit_case
@@ -139,7 +139,7 @@ def test_a_run_scores_what_the_stages_make(lab: Lab) -> None:
     clip = lab.scorer().clip
     for name, case in lab.cases.items():
         judged = load_edit_case(name, case, lab.edits, 2)
-        scorer = CaseScorer(judged, clip, NoDistance())
+        scorer = CaseScorer(judged, clip, None)
         for side, variant in (("edit", RESULT), ("plain", PLAIN)):
             scores, own = result["cases"][name][side], scorer.scores(variant)
             assert scores.keys() >= set(METRICS)

@@ -25,7 +25,6 @@ from benchmarks.sweep import (
     POINT,
     Sweep,
     count_passes,
-    edited_latents,
     latents_without_store,
     table,
 )
@@ -164,7 +163,7 @@ def test_a_new_point_runs_two_passes_a_step_and_gives_the_same_bits(sweep: Sweep
     # 3 steps of 3 passes, but at the first the source branch serves the edited one too
     assert count_passes(sweep.transformer, sweep.first_edit) == 3 * 3 - 1
     assert count_passes(sweep.transformer, lambda: sweep.new_point(slot)) == 3 * 2 - 1
-    stored = edited_latents(sweep.open(slot), 0.7)
+    stored = sweep.open(slot).latents(0.7)
     assert torch.equal(stored, latents_without_store(sweep.open(slot), 0.7))
 
 

@@ -63,14 +63,8 @@ class EditRequest:
 
     @property
     def strengths(self) -> list[float]:
-        """Every strength but 0 to render; none without a product.
-
-        The curve's and the one asked for, but that one alone in VACE, which knows no strength.
-        """
-        wanted = {self.params.ref_strength}
-        if self.sampler != "vace":
-            wanted.update(self.params.flowalign.strength_curve)
-        return sorted(strength for strength in wanted if strength) if self.has_reference else []
+        """Every strength but 0 to render: the curve's and the one asked for."""
+        return sorted({*self.curve, self.result_strength} - {0.0})
 
     @property
     def result_strength(self) -> float:
@@ -79,12 +73,10 @@ class EditRequest:
 
     @property
     def curve(self) -> list[float]:
-        """The strengths of the curve that are rendered, 0 as the plain edit among them."""
-        rendered = {0.0, *self.strengths}
+        """The strengths of the curve; none without a product and in VACE, which knows none."""
         if not self.has_reference or self.sampler == "vace":
             return []
-        wanted = self.params.flowalign.strength_curve
-        return [strength for strength in wanted if strength in rendered]
+        return list(self.params.flowalign.strength_curve)
 
 
 @dataclass(frozen=True)

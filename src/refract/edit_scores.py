@@ -51,7 +51,7 @@ class CaseScorer:
 
     case: EditCase
     clip_model: ClipModel
-    perceptual: PerceptualDistance
+    perceptual: PerceptualDistance | None  # None leaves its measure out
     _seen: dict[bytes, ClipScores] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -79,9 +79,10 @@ class CaseScorer:
                 scores |= self._product(frames, case.region, case.photo)
         if case.background is not None:
             scores |= background_scores(frames, case.source, case.background)
-            kept = outside_only(frames, case.source, case.background)
-            distances = self.perceptual(list(kept), list(case.source))
-            scores[f"background.{self.perceptual.key}"] = float(np.mean(distances))
+            if self.perceptual is not None:
+                kept = outside_only(frames, case.source, case.background)
+                distances = self.perceptual(list(kept), list(case.source))
+                scores[f"background.{self.perceptual.key}"] = float(np.mean(distances))
         return scores
 
     def _product(self, frames: Clip, region: Region, photo: ProductPhoto) -> ClipScores:

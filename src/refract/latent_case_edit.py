@@ -92,16 +92,29 @@ class LatentCaseEdit:
 
     def write_plain(self, folder: Path) -> None:
         """The edit without reference."""
-        latents = edit_latents(self.model.transformer, self.contexts, self.source, self.settings)
-        self._write(latents, folder / PLAIN_CLIP)
+        self._write(0.0, folder / PLAIN_CLIP)
 
     def write_variant(self, strength: float, folder: Path) -> None:
         """The edit with the reference at one strength other than 0."""
-        reference = reference_settings(self.request.params, strength)
-        latents = edit_with_reference(
-            self.model.transformer, self.contexts, self.source, self.settings, self.bank, reference
-        )
-        self._write(latents, folder / REFERENCE_CLIP)
+        self._write(strength, folder / REFERENCE_CLIP)
+
+    def latents(self, strength: float) -> Tensor:
+        """Edited latents (1, c, f, h, w) on the stored source branch; 0 is the plain edit.
+
+        Raises InputError where they are not finite.
+        """
+        shared = (self.model.transformer, self.contexts, self.source, self.settings)
+        if strength == 0:
+            latents = edit_latents(*shared)
+        else:
+            reference = reference_settings(self.request.params, strength)
+            latents = edit_with_reference(*shared, self.bank, reference)
+        if not latents.isfinite().all():
+            raise InputError(
+                "the edit diverged to values that are not finite: lower flowalign.guidance, "
+                "ref_strength or flowalign.zeta"
+            )
+        return latents
 
     def _region(self) -> RegionSettings | None:
         params, case = self.request.params, self.request.case
@@ -117,10 +130,6 @@ class LatentCaseEdit:
         )
         return RegionSettings(tokens, region.layers, region.threshold, region.zeta_outside)
 
-    def _write(self, latents: Tensor, path: Path) -> None:
-        if not latents.isfinite().all():
-            raise InputError(
-                "the edit diverged to values that are not finite: lower flowalign.guidance, "
-                "ref_strength or flowalign.zeta"
-            )
-        write_clip(path, Clip(decode_frames(self.model.vae, latents), self.fps), "lossless")
+    def _write(self, strength: float, path: Path) -> None:
+        frames = decode_frames(self.model.vae, self.latents(strength))
+        write_clip(path, Clip(frames, self.fps), "lossless")
