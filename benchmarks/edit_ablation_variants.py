@@ -76,8 +76,8 @@ GROUPS: Mapping[str, Mapping[str, Changes]] = {
         "middle": {"ref_layers": "middle"},
         "deep": {"ref_layers": "deep"},
         "2-8": {"ref_layers": "2-8"},
-        "4-8": {"ref_layers": "4-8"},
-        "5-8": {},
+        "4-8": {},
+        "5-8": {"ref_layers": "5-8"},
         "6-8": {"ref_layers": "6-8"},
     },
     "timesteps": {

@@ -1,5 +1,6 @@
 """The region of the edited words in a tiny Wan transformer with random weights."""
 
+import itertools
 import math
 from typing import Any
 
@@ -53,6 +54,19 @@ def written_out(attn: Any, x: Tensor, context: Tensor, words: tuple[int, ...]) -
     return share
 
 
+def attention_to(attn: Any, x: Tensor, context: Tensor, words: tuple[int, ...]) -> Tensor:
+    """`word_attention` of what a cross-attention with these inputs forms."""
+    seen: dict[str, Tensor] = {}
+    handles = [
+        attn.norm_q.register_forward_hook(lambda *call: seen.update(query=call[-1])),
+        attn.norm_k.register_forward_hook(lambda *call: seen.update(key=call[-1])),
+    ]
+    attn(x, context)
+    for handle in handles:
+        handle.remove()
+    return word_attention(seen["query"], seen["key"], attn.heads, words)
+
+
 def capture(transformer: Any, inputs: dict[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
     """What each cross-attention of a forward pass gets."""
     seen: list[tuple[Tensor, Tensor]] = []
@@ -79,7 +93,7 @@ def test_attention_is_the_softmax_written_out(
     prepare(transformer, variant)
     for layer, (x, context) in enumerate(capture(transformer, tiny_inputs(2, batch=batch))):
         attn = transformer.blocks[layer].attn2
-        share = word_attention(attn, x, context, words)
+        share = attention_to(attn, x, context, words)
         expected = written_out(attn, x, context, words)
         torch.testing.assert_close(share.double(), expected, rtol=0, atol=1e-6)
     if len(words) == WORDS:
@@ -91,16 +105,16 @@ def test_attention_does_not_depend_on_the_rows_at_a_time(
 ) -> None:
     (x, context), *_ = capture(transformer, tiny_inputs())
     attn = transformer.blocks[0].attn2
-    whole = word_attention(attn, x, context, (1, 2))
+    whole = attention_to(attn, x, context, (1, 2))
     monkeypatch.setattr("refract.edited_region._ROWS", 4)
-    torch.testing.assert_close(word_attention(attn, x, context, (1, 2)), whole, rtol=0, atol=1e-6)
+    torch.testing.assert_close(attention_to(attn, x, context, (1, 2)), whole, rtol=0, atol=1e-6)
 
 
 def test_attention_is_float32_in_half_precision(transformer: Any) -> None:
     (x, context), *_ = capture(transformer, tiny_inputs())
     attn = transformer.blocks[0].attn2
-    exact = word_attention(attn, x, context, (2,))
-    half = word_attention(attn.bfloat16(), x.bfloat16(), context.bfloat16(), (2,))
+    exact = attention_to(attn, x, context, (2,))
+    half = attention_to(attn.bfloat16(), x.bfloat16(), context.bfloat16(), (2,))
     assert half.dtype == torch.float32
     torch.testing.assert_close(half, exact, rtol=0, atol=0.02)
 
@@ -121,14 +135,21 @@ def test_recording_leaves_every_bit_of_the_output(
 
 
 def hooks_of(transformer: Any) -> list[Any]:
-    modules = [transformer.rope, *(block.attn2 for block in transformer.blocks)]
-    return [hook for module in modules for hook in module._forward_pre_hooks.values()]
+    taps = [tap for block in transformer.blocks for tap in norms_of(block)]
+    hooks = [list(tap._forward_hooks.values()) for tap in taps]
+    return [*transformer.rope._forward_pre_hooks.values(), *itertools.chain(*hooks)]
+
+
+def norms_of(block: Any) -> tuple[Any, Any]:
+    return block.attn2.norm_q, block.attn2.norm_k
 
 
 def test_hooks_are_on_the_chosen_layers_and_gone_after_an_exception(transformer: Any) -> None:
     processors = [block.attn2.processor for block in transformer.blocks]
     with pytest.raises(ZeroDivisionError), edited_region(transformer, TOKENS, **OPTIONS):
-        hooked = [bool(block.attn2._forward_pre_hooks) for block in transformer.blocks]
+        hooked = [
+            all(norm._forward_hooks for norm in norms_of(block)) for block in transformer.blocks
+        ]
         assert hooked == [layer in OPTIONS["layers"] for layer in range(LAYERS)]
         raise ZeroDivisionError
     assert hooks_of(transformer) == []

@@ -25,25 +25,18 @@ _PROMPT_OF = {"edited": "source", "target": "target"}  # branches recorded
 
 
 @torch.no_grad()
-def word_attention(
-    attn: Any, hidden_states: Tensor, context: Tensor, words: Sequence[int]
-) -> Tensor:
+def word_attention(query: Tensor, key: Tensor, heads: int, words: Sequence[int]) -> Tensor:
     """Share of each video token's cross-attention that falls on some text tokens.
 
     Args:
-        attn: a Wan block's `attn2`, also with LoRA or fused projections.
-        hidden_states: (batch, n, dim), as that module gets them.
-        context: (batch, text tokens, dim), padding included: it takes its part of the softmax.
+        query: (batch, n, dim) and
+        key: (batch, text tokens, dim) as they enter a block's `attn2` softmax, heads side by side;
+            the keys of padding belong to it and take their part.
         words: indices of text tokens.
     Returns:
         (batch, n) float32 in 0..1: summed over the words, mean over the heads.
     """
-    if getattr(attn, "fused_projections", False):
-        key = attn.to_kv(context).chunk(2, dim=-1)[0]
-    else:
-        key = attn.to_k(context)
-    query, key = attn.norm_q(attn.to_q(hidden_states)), attn.norm_k(key)
-    query, key = (rearrange(x, "b n (h d) -> b h n d", h=attn.heads) for x in (query, key))
+    query, key = (rearrange(x, "b n (h d) -> b h n d", h=heads) for x in (query, key))
     key = key.float() / math.sqrt(key.shape[-1])
     shares = [
         (rows.float() @ key.mT).softmax(-1)[..., list(words)].sum(-1).mean(1)
@@ -170,17 +163,30 @@ class EditedRegion:
                 word_map.drop_step()
         self._grid, self._device = grid, args[0].device
 
-    def record(self, attn: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Forward pre-hook of a block's cross-attention; it changes nothing."""
+    @property
+    def listening(self) -> _WordMap | None:
+        """The map that the pass at hand goes into, if any."""
         word_map = self._maps.get(self._branch or "")
-        if word_map is None or not word_map.words:
-            return
-        inputs = dict(zip(("hidden_states", "encoder_hidden_states"), args, strict=False)) | kwargs
-        word_map.add(
-            word_attention(
-                attn, inputs["hidden_states"], inputs["encoder_hidden_states"], word_map.words
-            )
-        )
+        return word_map if word_map is not None and word_map.words else None
+
+
+class _LayerTap:
+    """Takes query and key of a block's cross-attention where the model itself has formed them."""
+
+    def __init__(self, attn: Any, region: EditedRegion) -> None:
+        self._heads, self._region = attn.heads, region
+        self._query: Tensor | None = None
+
+    def keep_query(self, _norm: nn.Module, _args: Any, query: Tensor) -> None:
+        """Forward hook of `norm_q`; it changes nothing."""
+        self._query = query if self._region.listening else None
+
+    def record(self, _norm: nn.Module, _args: Any, key: Tensor) -> None:
+        """Forward hook of `norm_k`, which comes after `norm_q`; it changes nothing."""
+        query, self._query = self._query, None
+        word_map = self._region.listening
+        if query is not None and word_map is not None:
+            word_map.add(word_attention(query, key, self._heads, word_map.words))
 
 
 def _check_choices(
@@ -218,10 +224,10 @@ def edited_region(
 ) -> Iterator[EditedRegion]:
     """Record the cross-attention to the edited words for the length of the `with` block.
 
-    The attention is formed a second time beside the model's own, so every output stays the same
-    to the bit. Where a word is looked at is a running mean over the steps, each step's map scaled
-    to 0..1 by its least and greatest value in the clip; a token belongs to the region where the
-    map of either prompt reaches the threshold.
+    Its weights are formed beside the model's own attention, from the same queries and keys, so
+    every output stays the same to the bit. Where a word is looked at is a running mean over the
+    steps, each step's map scaled to 0..1 by its least and greatest value in the clip; a token
+    belongs to the region where the map of either prompt reaches the threshold.
 
     Args:
         transformer: a text-to-video `WanTransformer3DModel`, also with LoRA or fused projections.
@@ -244,6 +250,8 @@ def edited_region(
         handle = transformer.rope.register_forward_pre_hook(region.note_grid)
         hooks.callback(handle.remove)
         for layer in sorted(layers):
-            handle = blocks[layer].attn2.register_forward_pre_hook(region.record, with_kwargs=True)
-            hooks.callback(handle.remove)
+            attn = blocks[layer].attn2
+            tap = _LayerTap(attn, region)
+            for norm, hook in ((attn.norm_q, tap.keep_query), (attn.norm_k, tap.record)):
+                hooks.callback(norm.register_forward_hook(hook).remove)
         yield region
