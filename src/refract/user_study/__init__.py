@@ -1,0 +1,1 @@
+"""The blind pairwise user study: a page that asks raters, and what their votes say."""

@@ -1,0 +1,165 @@
+"""From edits to a study: a folder for the raters and, outside it, the key."""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from refract.atomic import replace_directory
+from refract.errors import InputError, shorten
+from refract.params.cases import Case
+from refract.reference_photo import find_reference_photo
+from refract.user_study.clip_files import clip_path
+from refract.user_study.media import SMALL_PX, write_photo, write_webm
+from refract.user_study.page import ShownPair, StudyPage, render_page
+from refract.user_study.pairs import ClipId, StudyPlan, Tokens, plan_pairs
+from refract.user_study.study_key import StudyKey, load_key, write_key
+from refract.video_io import Clip, read_clip
+
+logger = logging.getLogger(__name__)
+
+TITLE = "Which clip is better?"
+PAGE, MEDIA = "index.html", "media"
+_EVERY_FILE_MADE = 946_684_800  # 2000-01-01: the order of making would tell the methods apart
+
+
+@dataclass(frozen=True)
+class StudyRequest:
+    """What is compared. methods: see `clip_path`; the one of interest first."""
+
+    edits: Path
+    cases: Mapping[str, Case]
+    methods: Sequence[str]
+    seed: int = 0
+    checks: int = 0
+    banks: Path | None = None  # of cases with target_image: infer_ir
+    title: str = TITLE
+
+
+def build_study(request: StudyRequest, output: Path, key_path: Path | None = None) -> StudyKey:
+    """Write the raters' folder `output` and the key, by default `<output>-key.json` beside it.
+
+    Same request, same clips -> same bytes. A case without a photo is left out, and so are pairs of
+    equal clips; the log says which.
+
+    Raises:
+        InputError: fewer than two methods, missing or mismatching clips, an `output` that holds
+            something else, a key inside `output` or one of another study.
+    """
+    key_path = key_path or output.with_name(f"{output.name}-key.json")
+    _check_places(output, key_path)
+    photos = _photos(request)
+    files = _files(request, photos)
+    tokens = Tokens.of(request.seed, files)
+    small, alike = _compare_clips(request, photos)
+    plan = plan_pairs(tokens, alike, request.methods, seed=request.seed, checks=request.checks)
+    _check_key(key_path, plan.key.study)
+    photo_of = {case: tokens("photo", case) for case in photos}
+    with replace_directory(output) as folder:
+        media = folder / MEDIA
+        media.mkdir()
+        for case, token in photo_of.items():
+            write_photo(photos[case], media / f"{token}.png")
+        _write_clips(plan, files, media)
+        pairs = list(_shown(plan.key, photo_of, request.cases))
+        page = StudyPage(plan.key.study, request.title, pairs, small)
+        (folder / PAGE).write_text(render_page(page), encoding="utf-8")
+        for path in folder.rglob("*"):
+            os.utime(path, (_EVERY_FILE_MADE, _EVERY_FILE_MADE))
+    write_key(key_path, plan.key)
+    return plan.key
+
+
+def _check_places(output: Path, key_path: Path) -> None:
+    if key_path.resolve().is_relative_to(output.resolve()):
+        raise InputError(f"key {key_path}: lies in {output}, which raters get; put it elsewhere")
+    if output.exists() and not output.is_dir():
+        raise InputError(f"output {output}: is a file; must be a folder")
+    held = {path.name for path in output.iterdir()} if output.is_dir() else set()
+    if held - {PAGE, MEDIA}:
+        name = sorted(held - {PAGE, MEDIA})[0]
+        raise InputError(f"output {output}: holds {shorten(name)}; must be new or an older study")
+
+
+def _check_key(path: Path, study: str) -> None:
+    """A lost key makes votes worthless, so that of another study is never written over."""
+    if path.exists() and load_key(path).study != study:
+        raise InputError(
+            f"{path}: is the key of another study (of other clips, methods, checks or seed), whose "
+            "votes need it; move it away or give another --output"
+        )
+
+
+def _photos(request: StudyRequest) -> dict[str, Path]:
+    """Case -> product photo; InputError where no case has one."""
+    photos = {}
+    for name, case in request.cases.items():
+        photo = find_reference_photo(name, case, request.banks)
+        if photo is None:
+            logger.warning("case %s: has no product photo; left out of the study", name)
+        else:
+            photos[name] = photo
+    if not photos:
+        raise InputError("user study: no case has a product photo; see target_image of the cases")
+    return photos
+
+
+def _files(request: StudyRequest, photos: Mapping[str, Path]) -> dict[ClipId, Path]:
+    methods = request.methods
+    if len(methods) < 2 or len(set(methods)) < len(methods):
+        raise InputError(f"compare {' '.join(methods)}: must be two or more different methods")
+    files = {
+        (case, method): clip_path(request.edits, case, method)
+        for case in photos
+        for method in methods
+    }
+    for (case, method), path in files.items():
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; case {case} has no clip {shorten(method)}")
+    return files
+
+
+def _compare_clips(
+    request: StudyRequest, photos: Mapping[str, Path]
+) -> tuple[bool, dict[str, list[tuple[str, ...]]]]:
+    """Whether all clips are small, and for each case its methods in groups of equal clips."""
+    small, alike = True, {}
+    for case in photos:
+        clips = {m: read_clip(clip_path(request.edits, case, m)) for m in request.methods}
+        _check_shapes(case, clips)
+        groups: dict[bytes, tuple[str, ...]] = {}
+        for method, clip in clips.items():
+            content = clip.frames.tobytes()
+            groups[content] = (*groups.get(content, ()), method)
+            small &= min(clip.frames.shape[1:3]) < SMALL_PX
+        alike[case] = list(groups.values())
+        for group in alike[case]:
+            if len(group) > 1:
+                logger.warning("case %s: %s are equal; not compared", case, " and ".join(group))
+    return small, alike
+
+
+def _check_shapes(case: str, clips: Mapping[str, Clip]) -> None:
+    """Clips that differ in length or speed could not play in step, and would be told apart."""
+    (first, model), *others = clips.items()
+    for method, clip in others:
+        if clip.frames.shape != model.frames.shape or clip.fps != model.fps:
+            raise InputError(
+                f"case {case}: {method} is {clip.frames.shape} at {clip.fps:g} fps, but {first} "
+                f"is {model.frames.shape} at {model.fps:g}; shape [T, H, W, 3] and rate must agree"
+            )
+
+
+def _write_clips(plan: StudyPlan, files: Mapping[ClipId, Path], media: Path) -> None:
+    for token, clip in plan.shown.items():
+        frames, fps = read_clip(files[clip])
+        write_webm(frames, media / f"{token}.webm", fps)
+
+
+def _shown(
+    key: StudyKey, photos: Mapping[str, str], cases: Mapping[str, Case]
+) -> Iterator[ShownPair]:
+    for name, pair in key.pairs.items():
+        case = key.case_of(name)
+        yield ShownPair(name, pair.clips, photos[case], cases[case].target_prompt)
