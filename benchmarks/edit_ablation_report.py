@@ -20,7 +20,7 @@ class Measure:
 
 OVERLAP = Measure("product.histogram_overlap", "overlap", 3)
 DELTA_E = Measure("product.delta_e", "dE", 1)
-CROP = Measure("product.clip_i_crop", "CLIP-I of the crop", 3)
+CROP = Measure("product.clip_micro_i_crop", "CLIP-I of the crop, micro CLIP", 3)
 BACKGROUND = Measure("background.psnr", "background, dB", 2)
 CENTRE = Measure("centroid_error_px", "centre off, px", 2)
 CONSISTENCY = Measure("temporal.relative_consistency", "consistency, x source", 4)

@@ -16,13 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from benchmarks.edit_ablation_scores import (
-    TOGETHER,
-    AblationScorer,
-    Scores,
-    decode_together,
-    dump,
-)
+from benchmarks.edit_ablation_scores import TOGETHER, AblationScorer, Scores, dump
 from benchmarks.edit_ablation_variants import Changes, Settings, make_settings
 from benchmarks.machine import describe_machine
 from refract.atomic import write_atomic
@@ -36,6 +30,7 @@ from refract.latent_case_edit import LatentCaseEdit
 from refract.model_identity import model_identity
 from refract.params.cases import Case, with_overrides
 from refract.reference_photo import find_reference_photo
+from refract.wan_latents import decode_clips
 from refract.wan_model import WanModel
 from refract.wan_text_cache import embed_prompts
 
@@ -166,7 +161,7 @@ class AblationRuns:
             began = time.process_time()
             with torch.inference_mode():
                 latents = [self._latents(edit) for edit in together]
-                clips = decode_together(self.model.vae, latents)
+                clips = decode_clips(self.model.vae, torch.cat(latents))
             for edit, frames in zip(together, clips, strict=True):
                 source = self.items.folder / edit.keys.source / SOURCE_CLIP
                 scores = self.scorer.score(edit.request.name, edit.request.case, source, frames)

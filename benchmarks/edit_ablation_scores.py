@@ -1,8 +1,8 @@
-"""Frames of edited latents, and the measures an ablation of the editing is judged by."""
+"""The measures an ablation of the editing is judged by."""
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from einops import rearrange
 from numpy.typing import NDArray
-from torch import Tensor
 
 from backbones.video.edit_figures import centroid_error, mask_iou
 from backbones.video.reader_model import WEIGHTS, Reader, load_reader, read_clips
@@ -27,29 +25,10 @@ from refract.model_identity import model_identity
 from refract.params.cases import Case
 from refract.params.evaluate import Evaluate
 from refract.reference_photo import find_reference_photo
-from refract.wan_latents import decode_frames
 
 Scores = dict[str, float | None]  # None where a measure has no value, e.g. motion of a still clip
 
 TOGETHER = 2  # clips a decoding; a lone one is decoded beside a copy of itself and costs as much
-
-
-@torch.no_grad()
-def decode_together(vae: Any, latents: Sequence[Tensor]) -> list[NDArray[np.uint8]]:
-    """`decode_frames` of two clips for the price of one, bit for bit the same on a CPU.
-
-    latents: one or two, each (1, c, f, h, w).
-    """
-    if len(latents) == 1:
-        return [decode_frames(vae, latents[0])]
-    z = torch.cat(list(latents)).float()
-    mean, std = (
-        torch.tensor(values, device=z.device).view(1, -1, 1, 1, 1)
-        for values in (vae.config.latents_mean, vae.config.latents_std)
-    )
-    x = vae.decode(z * std + mean, return_dict=False)[0]
-    levels = ((x.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    return list(rearrange(levels, "b c f h w -> b f h w c").cpu().numpy())
 
 
 class AblationScorer:

@@ -1,5 +1,6 @@
 """A case whose reference is the infrared translation of its own first frame."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -8,12 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
+from refract import infrared_reference_job
 from refract.adapter_files import AdapterConfig, build_model, save_adapter
 from refract.edit_clips import load_edit_case
 from refract.errors import InputError
 from refract.image_reading import class_colours
 from refract.infrared_reference import crop_to_ratio
-from refract.infrared_reference_job import InfraredReferenceJob
+from refract.infrared_reference_job import InfraredReference, InfraredReferenceJob
 from refract.model_identity import model_identity
 from refract.params.bank_stage import BankParams
 from refract.reference_bank import ReferenceBank
@@ -63,10 +65,15 @@ def adapter(shop: Workshop, settings: AdapterConfig) -> Path:
 
 def translate(shop: Workshop, adapter: Path, **facts: str) -> tuple[bytes, int]:
     """The reference of a case, and how many pictures were computed for it."""
+    reference, computed = make_reference(shop, adapter, **facts)
+    return reference.picture.read_bytes(), computed
+
+
+def make_reference(shop: Workshop, adapter: Path, **facts: str) -> tuple[InfraredReference, int]:
     case = shop.case("night", 1, target_image="infer_ir", **facts)
     params = BankParams.model_validate({key: shop.params[key] for key in BankParams.model_fields})
     job = InfraredReferenceJob(adapter, None)
-    return job.picture("night", case, params).read_bytes(), job.store.computed
+    return job.picture("night", case, params), job.store.computed
 
 
 def write_map(path: Path, scale: int = 1, *, ids: bool = False) -> str:
@@ -188,6 +195,50 @@ def test_a_black_map_is_told_unless_the_training_had_none(
     own = write_map(shop.folder / "map.png")
     assert translate(shop, blind, first_frame_map=own) == (plain, 0), "this adapter reads no map"
     assert not caplog.messages
+
+
+def test_a_fallback_is_what_is_warned_of(
+    shop: Workshop, settings: AdapterConfig, adapter: Path, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def no_picture(_video: Path, output: Path, **_settings: object) -> None:
+        output.touch()
+
+    monkeypatch.setattr(infrared_reference_job, "write_infrared_reference", no_picture)
+    without = settings.model_copy(update={"mode": "none", "fusion_alpha": None})
+    blind = write_adapter(shop.folder / "blind", without, seed=0)
+    own = {"first_frame_map": write_map(shop.folder / "map.png")}
+    for source in (None, "provided", "none"):
+        if source is not None:
+            write_info(shop, semantic_source=source)
+        for trained, facts in itertools.product((adapter, blind), ({}, own)):
+            caplog.clear()
+            reference, _ = make_reference(shop, trained, **facts)
+            warned = "black, while the adapter was trained with maps" in caplog.text
+            assert reference.fallbacks == (("black first_frame_map",) if warned else ())
+            assert warned is (source != "none" and trained == adapter and not facts)
+
+
+def test_a_fallback_is_told_with_bank_and_edit(shop: Workshop, adapter: Path) -> None:
+    shop.baselines("sdedit")
+    shop.set("flowalign", strength_curve=[])
+    cases = {"cup": shop.case("cup", 0), "night": shop.case("night", 1, target_image="infer_ir")}
+
+    def told() -> dict[str, tuple[list[str], list[str]]]:
+        """Case -> as its bank has it, as its edit has it."""
+        facts = json.loads((shop.edits / "info.json").read_text())["cases"]
+        banks = {name: ReferenceBank.load(shop.banks / f"{name}.safetensors") for name in cases}
+        return {name: (banks[name].facts["fallbacks"], facts[name]["fallbacks"]) for name in cases}
+
+    shop.extract(cases, adapter)
+    shop.edit(cases)
+    black = ["black first_frame_map"]
+    assert told() == {"cup": ([], []), "night": (black, black)}
+    assert (shop.edits / "night/baselines/sdedit.mkv").is_file()
+    write_info(shop, semantic_source="none")
+    assert shop.extract(cases, adapter).store.computed == 1, "the same picture, but no fallback"
+    shop.edit(cases)
+    assert told() == {"cup": ([], []), "night": ([], [])}
 
 
 def test_a_bad_map_names_the_key_of_the_case(shop: Workshop, adapter: Path) -> None:

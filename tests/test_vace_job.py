@@ -91,6 +91,7 @@ def test_source_mask_decides_what_is_seen(shop: Workshop, caplog: pytest.LogCapt
     shop.edit({"cup": case})
     swapped = frames(shop.edits / "cup/reference.mkv")
     assert "whole frame" not in caplog.text
+    assert fallbacks(shop) == []
     vace = shop.params["flowalign"]["vace"]
     shop.set("flowalign", vace={**vace, "dilate_px": 0})
     assert shop.edit({"cup": case}).store.computed == ITEMS - 1, "the fitted clip is kept"
@@ -100,6 +101,22 @@ def test_source_mask_decides_what_is_seen(shop: Workshop, caplog: pytest.LogCapt
     assert shop.edit({"cup": whole}).store.computed == ITEMS - 1
     assert (frames(shop.edits / "cup/reference.mkv") != swapped).any()
     assert "the whole frame is made anew" in caplog.text
+    assert fallbacks(shop) == ["vace without source_mask"]
+    assert shop.edit({"cup": whole}).store.computed == 0
+    assert fallbacks(shop) == ["vace without source_mask"], "also from the store"
+
+
+def test_no_baselines_beside_a_baseline(shop: Workshop, caplog: pytest.LogCaptureFixture) -> None:
+    shop.baselines("flowedit", "sdedit")
+    with caplog.at_level("INFO"):
+        assert shop.edit({"cup": masked(shop, "cup", 0)}).store.computed == ITEMS
+    assert "case cup: baselines flowedit, sdedit left out: flowalign.sampler vace" in caplog.text
+    assert not (shop.edits / "cup" / "baselines").exists()
+
+
+def fallbacks(shop: Workshop) -> list[str]:
+    info = json.loads((shop.edits / "info.json").read_text())
+    return list(info["cases"]["cup"]["fallbacks"])
 
 
 def test_strength_is_on_or_off(shop: Workshop) -> None:

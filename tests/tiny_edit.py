@@ -43,6 +43,11 @@ class Workshop:
                 "region": {
                     "zeta_outside": None, "words": None, "layers": "all", "threshold": 0.5,
                 },
+                "baselines": {
+                    "samplers": [],
+                    "flowedit": {"strength": 1.0, "guidance": 2.0, "source_guidance": 1.2},
+                    "sdedit": {"strength": 0.5, "guidance": 4.0},
+                },
                 "vace": {
                     "path": None, "revision": None, "conditioning_scale": 1.0, "dilate_px": 2,
                 },
@@ -72,6 +77,11 @@ class Workshop:
 
     def set(self, section: str = "", **values: Any) -> None:
         (self.params[section] if section else self.params).update(values)
+
+    def baselines(self, *samplers: str) -> None:
+        """Render the baselines of these samplers."""
+        section = self.params["flowalign"]["baselines"]
+        self.set("flowalign", baselines={**section, "samplers": list(samplers)})
 
     def extract(self, cases: dict[str, Case], adapter: Path | None = None) -> BankJob:
         params = BankParams.model_validate(self._section(BankParams))

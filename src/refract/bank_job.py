@@ -103,8 +103,10 @@ class BankJob:
 
     def _request(self, name: str, case: Case, params: BankParams) -> BankRequest | None:
         infrared = case.target_image == INFRARED_REFERENCE
+        photo: Path | None
+        fallbacks: tuple[str, ...] = ()
         if infrared:
-            photo: Path | None = self.infrared.picture(name, case, params)
+            photo, fallbacks = self.infrared.picture(name, case, params)
         else:
             photo = find_reference_photo(name, case)
         if photo is None:
@@ -120,6 +122,7 @@ class BankJob:
             foreground="all" if infrared else params.ref_bank.foreground,
             pool=params.ref_bank.pool,
             seed=params.seed,
+            fallbacks=fallbacks,
         )
         mask = case.target_image_mask if settings.foreground == "mask" else None
         inputs = {"photo": hash_file(photo)}

@@ -19,7 +19,10 @@ from refract.wan_model import WanModel
 
 @dataclass(frozen=True)
 class BankSettings:
-    """What shapes a bank besides photo, prompt and model; all of it enters the item's key."""
+    """What shapes a bank besides photo, prompt and model; all of it enters the item's key.
+
+    fallbacks: what the making of its photo had to do without, to be told with every result.
+    """
 
     width: int
     height: int
@@ -27,6 +30,7 @@ class BankSettings:
     foreground: Foreground
     pool: int
     seed: int
+    fallbacks: tuple[str, ...] = ()
 
 
 def make_bank(
@@ -63,6 +67,7 @@ def make_bank(
             "foreground": image.foreground,
             "pixels": [settings.height, settings.width],
             "seed": settings.seed,
+            "fallbacks": list(settings.fallbacks),
         },
     )
 

@@ -44,13 +44,23 @@ _VACE_CODE = ("refract.vace_case_edit",)
 
 @dataclass(frozen=True)
 class EditRequest:
-    """One case to edit. params: with the case's overrides. bank, photo: None without a product."""
+    """One case to edit.
+
+    params: with the case's overrides. bank, photo: None without a product. is_baseline: a plain
+    edit by another sampler beside the case's own, see `sampler_baselines`.
+    """
 
     name: str
     case: Case
     params: EditParams
     bank: Path | None = None
     photo: Path | None = None
+    is_baseline: bool = False
+
+    @property
+    def label(self) -> str:
+        """How errors name it."""
+        return f"case {self.name}" + (f": baseline {self.sampler}" if self.is_baseline else "")
 
     @property
     def sampler(self) -> str:
@@ -80,23 +90,66 @@ class EditRequest:
 
 
 @dataclass(frozen=True)
-class EditKeys:
-    """Store keys of one request; `variants`: strength -> key."""
+class PlainKeys:
+    """Store keys of the plain edit of a request and of what it is made from."""
 
     source: str
     plain: str
+
+    def all(self) -> list[str]:
+        return [self.source, self.plain]
+
+
+@dataclass(frozen=True)
+class EditKeys(PlainKeys):
+    """Store keys of one request; `variants`: strength -> key."""
+
     variants: dict[float, str]
     view: str
+
+    def all(self) -> list[str]:
+        return [*super().all(), *self.variants.values(), self.view]
 
 
 def edit_keys(request: EditRequest, store: ItemStore, identity: str) -> EditKeys:
     """Keys of all items of a request; InputError where an input file cannot be read."""
-    case, params, flow = request.case, request.params, request.params.flowalign
-    if request.sampler == "vace" and case.target_image == INFRARED_REFERENCE:
+    if request.sampler == "vace" and request.case.target_image == INFRARED_REFERENCE:
         raise InputError(
             f"case {request.name}: target_image: infer_ir does not go with flowalign.sampler vace, "
             "which takes a product photo"
         )
+    own = plain_keys(request, store, identity)
+    variants = {
+        strength: _variant_key(request, strength, own.plain, store, identity)
+        for strength in request.strengths
+    }
+    result = variants.get(request.result_strength, own.plain)
+    view = store.key(
+        params={"plain": own.plain, "result": result},
+        inputs={"photo": hash_file(request.photo)} if request.photo else {},
+        code=closure("refract.edit_views"),
+    )
+    return EditKeys(own.source, own.plain, variants, view)
+
+
+def plain_keys(request: EditRequest, store: ItemStore, identity: str) -> PlainKeys:
+    """Keys of the items without reference; InputError where an input file cannot be read."""
+    case, params, flow = request.case, request.params, request.params.flowalign
+    source = _source_key(request, store, identity)
+    plain_facts = {"prompt": case.target_prompt, "seed": params.seed}
+    if request.sampler == "flowalign" and flow.region.zeta_outside is not None:
+        plain_facts["source_prompt"] = case.source_prompt  # its words show the region too
+    plain = store.key(
+        params={"source": source, **plain_facts, **_settings(flow, _READS[request.sampler])},
+        inputs=_mask_hashes(request),
+        code=_code(*(_VACE_CODE if request.sampler == "vace" else _PLAIN_CODE)),
+        model=identity,
+    )
+    return PlainKeys(source, plain)
+
+
+def _source_key(request: EditRequest, store: ItemStore, identity: str) -> str:
+    case, params, flow = request.case, request.params, request.params.flowalign
     model = params.video_model
     source_reads = _SOURCE_READS[request.sampler]
     source_facts: dict[str, object] = {
@@ -109,32 +162,12 @@ def edit_keys(request: EditRequest, store: ItemStore, identity: str) -> EditKeys
     if source_reads:
         source_facts |= _settings(flow, source_reads)
         source_facts |= {"prompt": case.source_prompt, "seed": params.seed}
-    source = store.key(
+    return store.key(
         params={"sampler": request.sampler, **source_facts},
         inputs={"video": hash_file(Path(case.video))},
         code=_code(*_SOURCE_CODE),
         model=identity,
     )
-    plain_facts = {"prompt": case.target_prompt, "seed": params.seed}
-    if flow.region.zeta_outside is not None:
-        plain_facts["source_prompt"] = case.source_prompt  # its words show the region too
-    plain = store.key(
-        params={"source": source, **plain_facts, **_settings(flow, _READS[request.sampler])},
-        inputs=_mask_hashes(request),
-        code=_code(*(_VACE_CODE if request.sampler == "vace" else _PLAIN_CODE)),
-        model=identity,
-    )
-    variants = {
-        strength: _variant_key(request, strength, plain, store, identity)
-        for strength in request.strengths
-    }
-    result = variants.get(request.result_strength, plain)
-    view = store.key(
-        params={"plain": plain, "result": result},
-        inputs={"photo": hash_file(request.photo)} if request.photo else {},
-        code=closure("refract.edit_views"),
-    )
-    return EditKeys(source, plain, variants, view)
 
 
 def _variant_key(
@@ -167,6 +200,11 @@ def _variant_key(
         code=_code(*_REFERENCE_CODE),
         model=identity,
     )
+
+
+def settings_read(flow: FlowAlign) -> dict[str, object]:
+    """The settings of section flowalign that a plain edit depends on, but for the clip's shape."""
+    return _settings(flow, (*_SOURCE_READS[flow.sampler], *_READS[flow.sampler]))
 
 
 def _settings(flow: FlowAlign, names: Sequence[str]) -> dict[str, object]:

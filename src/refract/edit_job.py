@@ -2,10 +2,10 @@
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from tqdm import tqdm
@@ -17,17 +17,38 @@ from refract.edit_items import (
     SOURCE_CLIP,
     EditKeys,
     EditRequest,
+    PlainKeys,
     edit_keys,
+    plain_keys,
+    settings_read,
 )
 from refract.edit_models import EditModels
 from refract.edit_views import write_views
 from refract.errors import InputError
 from refract.item_store import ItemStore, materialise, state_root
+from refract.params.cases import INFRARED_REFERENCE
 from refract.params.edit_stage import EditParams
+from refract.reference_bank import ReferenceBank
+from refract.sampler_baselines import baseline_requests
 
 logger = logging.getLogger(__name__)
 
 INFO_NAME = "info.json"
+BASELINES = "baselines"  # folder of a case's plain edits by other samplers
+NO_SOURCE_MASK = "vace without source_mask"
+
+Work = tuple[EditRequest, PlainKeys]
+
+
+class Planned(NamedTuple):
+    """One case with the keys of its items, and its baselines by sampler."""
+
+    request: EditRequest
+    keys: EditKeys
+    baselines: dict[str, Work]
+
+    def works(self) -> list[Work]:
+        return [(self.request, self.keys), *self.baselines.values()]
 
 
 class EditJob:
@@ -39,48 +60,58 @@ class EditJob:
         self.models = EditModels(params.video_model)
 
     def run(self, requests: Sequence[EditRequest], output: Path) -> None:
-        """Fill `output` with <case>/{source,plain,reference}.mkv, curve/, views, and info.json."""
-        pairs = [(request, self._keys(request)) for request in requests]
-        missing = [(request, own) for request, own in pairs if self._missing(own)]
+        """Fill `output` with info.json and one folder a case.
+
+        In it are {source,plain,reference}.mkv, curve/<strength>.mkv, baselines/<sampler>.mkv and
+        the views.
+        """
+        planned = [self._plan(request) for request in requests]
+        works = [work for case in planned for work in case.works()]
+        missing = [work for work in works if self._missing(work[1])]
         hits = self.store.hits
         if missing:
             self._compute(missing)
         with replace_directory(output) as folder:
-            for request, own in pairs:
-                self._fill(folder / request.name, request, own)
-            text = json.dumps(self._info(requests), indent=2, sort_keys=True)
+            for case in planned:
+                self._fill(folder / case.request.name, case)
+            text = json.dumps(self._info(planned), indent=2, sort_keys=True)
             (folder / INFO_NAME).write_text(text + "\n")
         logger.info(
             "edits: %d cases, %d items hit, %d computed",
             len(requests), hits, self.store.computed,
         )  # fmt: skip
 
-    def _keys(self, request: EditRequest) -> EditKeys:
-        return edit_keys(request, self.store, self.models.of(request).identity)
+    def _plan(self, request: EditRequest) -> Planned:
+        identity = self.models.of(request).identity  # baselines are by the same model
+        baselines = {
+            sampler: (own, plain_keys(own, self.store, identity))
+            for sampler, own in baseline_requests(request).items()
+        }
+        return Planned(request, edit_keys(request, self.store, identity), baselines)
 
-    def _missing(self, keys: EditKeys) -> int:
-        everything = [keys.source, keys.plain, *keys.variants.values(), keys.view]
-        return sum(self.store.get(key) is None for key in everything)
+    def _missing(self, keys: PlainKeys) -> int:
+        return sum(self.store.get(key) is None for key in keys.all())
 
-    def _compute(self, missing: Sequence[tuple[EditRequest, EditKeys]]) -> None:
+    def _compute(self, missing: Sequence[Work]) -> None:
         self.models.embed([request for request, _ in missing])
         total = sum(self._missing(keys) for _, keys in missing)
         with tqdm(total=total, desc="edits", unit="item", mininterval=1) as bar:
             for request, keys in missing:
                 bar.set_postfix_str(request.name)
                 try:
-                    self._compute_case(request, keys, bar)
+                    self._compute_edit(request, keys, bar)
                 except InputError as error:
-                    raise InputError(f"case {request.name}: {error}") from error
+                    raise InputError(f"{request.label}: {error}") from error
 
-    def _compute_case(self, request: EditRequest, keys: EditKeys, bar: Any) -> None:
+    def _compute_edit(self, request: EditRequest, keys: PlainKeys, bar: Any) -> None:
         edit = self.models.of(request).case_edit(request, self.store.folder / keys.source)
         steps: list[tuple[str, Callable[[Path], None]]] = [
             (keys.source, edit.write_source),
             (keys.plain, edit.write_plain),
-            *((key, partial(edit.write_variant, s)) for s, key in keys.variants.items()),
-            (keys.view, partial(self._write_views, request, keys)),
         ]
+        if isinstance(keys, EditKeys):
+            steps += [(key, partial(edit.write_variant, s)) for s, key in keys.variants.items()]
+            steps.append((keys.view, partial(self._write_views, request, keys)))
         for key, write in steps:
             if self.store.get(key) is None:
                 with self.store.create(key) as folder, torch.inference_mode():
@@ -99,10 +130,10 @@ class EditJob:
             return self.store.folder / keys.plain / PLAIN_CLIP
         return self.store.folder / key / REFERENCE_CLIP
 
-    def _fill(self, folder: Path, request: EditRequest, keys: EditKeys) -> None:
-        """Lay out the outputs of one case; the source branch stays in the store."""
+    def _fill(self, folder: Path, case: Planned) -> None:
+        """Lay out the outputs of one case; the source branches stay in the store."""
         folder.mkdir()
-        store = self.store.folder
+        store, request, keys = self.store.folder, case.request, case.keys
         _link(store / keys.source / SOURCE_CLIP, folder / SOURCE_CLIP)
         _link(store / keys.plain / PLAIN_CLIP, folder / PLAIN_CLIP)
         _link(self._result(request, keys), folder / REFERENCE_CLIP)
@@ -110,11 +141,12 @@ class EditJob:
         for strength in request.curve:
             key = keys.variants.get(strength)
             clip = store / key / REFERENCE_CLIP if key else store / keys.plain / PLAIN_CLIP
-            (folder / "curve").mkdir(exist_ok=True)
             _link(clip, folder / "curve" / f"{strength:g}.mkv")
+        for sampler, (_, own) in case.baselines.items():
+            _link(store / own.plain / PLAIN_CLIP, folder / BASELINES / f"{sampler}.mkv")
 
-    def _info(self, requests: Sequence[EditRequest]) -> dict[str, Any]:
-        cases = {request.name: self._case_info(request) for request in requests}
+    def _info(self, planned: Iterable[Planned]) -> dict[str, Any]:
+        cases = {case.request.name: self._case_info(case) for case in planned}
         return {
             "device": self.models.device,
             "dtype": self.params.video_model.dtype,
@@ -122,7 +154,8 @@ class EditJob:
             "cases": cases,
         }
 
-    def _case_info(self, request: EditRequest) -> dict[str, Any]:
+    def _case_info(self, case: Planned) -> dict[str, Any]:
+        request = case.request
         return {
             "video": request.case.video,
             "source_prompt": request.case.source_prompt,
@@ -130,13 +163,28 @@ class EditJob:
             "product_image": str(request.photo) if request.photo else None,
             "reference": request.has_reference,
             "result_strength": request.result_strength,
+            "baselines": {
+                sampler: settings_read(own.params.flowalign)
+                for sampler, (own, _) in case.baselines.items()
+            },
+            "fallbacks": _fallbacks(request),
             "model": self.models.of(request).identity,
             "settings": request.params.model_dump(mode="json", exclude={"video_model"}),
         }
 
 
+def _fallbacks(request: EditRequest) -> list[str]:
+    """What an edit had to do without, its generated reference included; empty for most."""
+    if request.sampler == "vace":
+        return [] if request.case.source_mask else [NO_SOURCE_MASK]
+    if request.bank is None or request.case.target_image != INFRARED_REFERENCE:
+        return []
+    return list(ReferenceBank.load(request.bank).facts.get("fallbacks", ()))
+
+
 def _link(source: Path, target: Path) -> None:
     """Hard link where the file system allows, else copy."""
+    target.parent.mkdir(exist_ok=True)
     try:
         target.hardlink_to(source)
     except OSError:

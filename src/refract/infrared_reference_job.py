@@ -1,6 +1,7 @@
 """The infrared reference of a case as an item of the store."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 from refract.adapter_files import CONFIG_NAME, AdapterConfig, read_config
 from refract.device import pick_device
@@ -12,9 +13,18 @@ from refract.item_store import ItemStore, hash_file, state_root
 from refract.model_identity import model_identity
 from refract.params.bank_stage import BankParams
 from refract.params.cases import Case
+from refract.training_maps import read_training_maps
 
 _FILE = "infrared.png"
 _INFO = "info.json"  # of the triptychs
+BLACK_MAP = "black first_frame_map"
+
+
+class InfraredReference(NamedTuple):
+    """A square PNG. fallbacks: what its making had to do without; empty for most."""
+
+    picture: Path
+    fallbacks: tuple[str, ...]
 
 
 class InfraredReferenceJob:
@@ -35,8 +45,8 @@ class InfraredReferenceJob:
         self.info = (triptychs or adapter.parent / "triptychs") / _INFO
         self.store = ItemStore(state_root(), "infrared_reference")
 
-    def picture(self, name: str, case: Case, params: BankParams) -> Path:
-        """The translated first frame of case `name`, a square PNG.
+    def picture(self, name: str, case: Case, params: BankParams) -> InfraredReference:
+        """The translated first frame of case `name`.
 
         Raises InputError for a map, clip or adapter that cannot be used.
         """
@@ -46,7 +56,16 @@ class InfraredReferenceJob:
         key = self._key(case, params, semantic)
         if self.store.get(key) is None:
             self._compute(key, case, params, semantic, config)
-        return self.store.folder / key / _FILE
+        return InfraredReference(self.store.folder / key / _FILE, self._fallbacks(semantic, config))
+
+    def _fallbacks(self, semantic: FirstFrameMap, config: AdapterConfig) -> tuple[str, ...]:
+        """A black map where the training had maps or that is not known: `choose_map` warns of it.
+
+        Not of the item: the same picture may be no fallback to triptychs that had no maps.
+        """
+        if config.mode == "none" or semantic.given is not None or semantic.model is not None:
+            return ()
+        return () if read_training_maps(self.info).source == "none" else (BLACK_MAP,)
 
     def _key(self, case: Case, params: BankParams, semantic: FirstFrameMap) -> str:
         section = params.infrared_model

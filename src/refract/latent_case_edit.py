@@ -21,6 +21,7 @@ from refract.reference_bank import ReferenceBank
 from refract.reference_edit import edit_with_reference
 from refract.reference_settings import reference_settings
 from refract.source_branch import SourceBranch, compute_source_branch, source_velocity_of
+from refract.source_clip import read_source_clip
 from refract.velocity import Prompt
 from refract.video_io import Clip, read_clip, write_clip
 from refract.wan_latents import decode_frames, encode_frames
@@ -73,11 +74,7 @@ class LatentCaseEdit:
 
     def write_source(self, folder: Path) -> None:
         """Fit the clip to the frame, encode it and evaluate v_q at every step."""
-        flow, settings = self.request.params.flowalign, self.settings
-        self.model.check_frame(flow.width, flow.height, flow.frames)
-        clip = read_clip(
-            Path(self.request.case.video), flow.frames, width=flow.width, height=flow.height
-        )
+        settings, clip = self.settings, read_source_clip(self.model, self.request)
         velocity = WanVelocity(self.model.transformer, self.contexts)
         branch = compute_source_branch(
             source_velocity_of(velocity, settings.sampler, settings.source_guidance),
@@ -111,10 +108,14 @@ class LatentCaseEdit:
             latents = edit_with_reference(*shared, self.bank, reference)
         if not latents.isfinite().all():
             raise InputError(
-                "the edit diverged to values that are not finite: lower flowalign.guidance, "
-                "ref_strength or flowalign.zeta"
+                f"the edit diverged to values that are not finite: lower {self._strong_settings()}"
             )
         return latents
+
+    def _strong_settings(self) -> str:
+        if self.request.is_baseline:
+            return f"flowalign.baselines.{self.request.sampler}.guidance"
+        return "flowalign.guidance, ref_strength or flowalign.zeta"
 
     def _region(self) -> RegionSettings | None:
         params, case = self.request.params, self.request.case

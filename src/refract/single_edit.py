@@ -21,8 +21,8 @@ _NAME = "edit"
 def edit_one(arguments: argparse.Namespace) -> None:
     """Make the bank of --target-image, edit --video with it and write `--output`/edit.
 
-    Everything not given on the command line comes from --params; the curve of strengths is left
-    out. The item store is the pipeline's own, so a repeated call costs nothing.
+    Everything not given on the command line comes from --params; the curve of strengths and the
+    baselines are left out. The item store is the pipeline's own, so a repeated call costs nothing.
     """
     photo = arguments.target_image
     for option, path in (("--video", arguments.video), ("--target-image", photo)):
@@ -32,7 +32,7 @@ def edit_one(arguments: argparse.Namespace) -> None:
         "video": str(arguments.video),
         "source_prompt": arguments.source_prompt,
         "target_prompt": arguments.target_prompt,
-        "overrides": {"flowalign": {"strength_curve": []}},
+        "overrides": {"flowalign": {"strength_curve": [], "baselines": {"samplers": []}}},
     }
     if photo is not None:
         facts["target_image"] = str(photo)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from refract.edit_items import PLAIN_CLIP, REFERENCE_CLIP, SOURCE_CLIP, EditRequest
 from refract.image_reading import read_rgb
+from refract.source_clip import read_source_clip
 from refract.vace_edit import (
     Embeddings,
     VaceSettings,
@@ -33,11 +34,7 @@ class VaceCaseEdit:
 
     def write_source(self, folder: Path) -> None:
         """Fit the clip to the frame."""
-        flow = self.request.params.flowalign
-        self.model.check_frame(flow.width, flow.height, flow.frames)
-        clip = read_clip(
-            Path(self.request.case.video), flow.frames, width=flow.width, height=flow.height
-        )
+        clip = read_source_clip(self.model, self.request)
         write_clip(folder / SOURCE_CLIP, clip, "lossless")
 
     def write_plain(self, folder: Path) -> None:

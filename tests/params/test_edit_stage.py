@@ -53,6 +53,35 @@ def changed(document: dict[str, Any], **changes: Any) -> dict[str, Any]:
         ({"flowalign__region__layers": "x"}, "flowalign.region.layers = 'x'"),
         ({"flowalign__region__threshold": -0.1}, "flowalign.region.threshold = -0.1"),
         ({"flowalign__vace__path": ""}, "flowalign.vace.path = ''"),
+        (
+            {"flowalign__baselines__samplers": ["vace"]},
+            "flowalign.baselines.samplers[0] = 'vace': must be one of flowedit, sdedit",
+        ),
+        ({"flowalign__baselines__samplers": "sdedit"}, "flowalign.baselines.samplers = 'sdedit'"),
+        (
+            {"flowalign__baselines__samplers": ["sdedit", "sdedit"]},
+            "flowalign.baselines.samplers = ['sdedit', 'sdedit']: must name each sampler once",
+        ),
+        (
+            {"flowalign__baselines__flowedit__strength": 0.0},
+            "flowalign.baselines.flowedit.strength = 0.0: must be a finite number > 0 and <= 1",
+        ),
+        (
+            {"flowalign__baselines__flowedit__source_guidance": 101.0},
+            "flowalign.baselines.flowedit.source_guidance = 101.0",
+        ),
+        (
+            {"flowalign__baselines__sdedit__guidance": float("nan")},
+            "flowalign.baselines.sdedit.guidance = nan: must be a finite number",
+        ),
+        (
+            {"flowalign__baselines__sdedit__source_guidance": 1.0},
+            "flowalign.baselines.sdedit.source_guidance = 1.0: unknown key",
+        ),
+        (
+            {"flowalign__steps": 4, "flowalign__baselines__sdedit__strength": 0.1},
+            "flowalign: baselines.sdedit.strength = 0.1 with steps = 4 leaves no step to run",
+        ),
         ({"flowalign__ref_guidance": -1.0}, "flowalign.ref_guidance = -1.0"),
         ({"flowalign__negative_prompt": 3}, "flowalign.negative_prompt = 3: must be a string"),
     ],

@@ -1,14 +1,21 @@
 """Settings of the video edit."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from refract.params.reference import Layers
 from refract.params.section import Items, Section
 from refract.params.video_grid import VideoGrid
 
 Words = Annotated[str, Field(min_length=1, max_length=200)]
+Strength = Annotated[
+    float, Field(gt=0, le=1, description="part of the schedule that is run, from the noisy end")
+]
+Guidance = Annotated[float, Field(ge=0, le=100, description="w towards the target prompt")]
+SourceGuidance = Annotated[
+    float, Field(ge=0, le=100, description="guidance of FlowEdit's source branch")
+]
 
 
 def _check_frames(frames: int) -> int:
@@ -27,6 +34,12 @@ def _check_curve(curve: tuple[float, ...]) -> tuple[float, ...]:
     if list(curve) != sorted(set(curve)):
         raise ValueError("must rise from value to value")
     return curve
+
+
+def _check_distinct(samplers: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(samplers)) < len(samplers):
+        raise ValueError("must name each sampler once")
+    return samplers
 
 
 def _check_schedule(schedule: object) -> str | tuple[float, ...]:
@@ -53,6 +66,33 @@ class Region(Section):
     threshold: Annotated[float, Field(ge=0, le=1, description="attention from which it is inside")]
 
 
+class FlowEditBaseline(Section):
+    """Steps, shift and negative prompt are those of the section above."""
+
+    strength: Strength
+    guidance: Guidance
+    source_guidance: SourceGuidance
+
+
+class SdEditBaseline(Section):
+    """Steps, shift and negative prompt are those of the section above."""
+
+    strength: Strength
+    guidance: Guidance
+
+
+class Baselines(Section):
+    """Plain edits by other samplers, rendered beside each case's own."""
+
+    samplers: Annotated[
+        Items[Literal["flowedit", "sdedit"]],
+        Field(max_length=2, description="samplers to render; an empty list for none"),
+        AfterValidator(_check_distinct),
+    ]
+    flowedit: FlowEditBaseline
+    sdedit: SdEditBaseline
+
+
 class Vace(Section):
     """The baseline sampler of a trained model with reference images, WanVACEPipeline."""
 
@@ -73,13 +113,9 @@ class FlowAlign(VideoGrid):
         Literal["flowalign", "flowedit", "sdedit", "vace"], Field(description="editing algorithm")
     ]
     steps: Annotated[int, Field(ge=1, le=1000, description="steps of the whole schedule")]
-    strength: Annotated[
-        float, Field(gt=0, le=1, description="part of the schedule that is run, from the noisy end")
-    ]
-    guidance: Annotated[float, Field(ge=0, le=100, description="w towards the target prompt")]
-    source_guidance: Annotated[
-        float, Field(ge=0, le=100, description="guidance of FlowEdit's source branch")
-    ]
+    strength: Strength
+    guidance: Guidance
+    source_guidance: SourceGuidance
     negative_prompt: Annotated[
         str, Field(max_length=2000, description="what guidance leads away from; not FlowAlign")
     ]
@@ -111,4 +147,17 @@ class FlowAlign(VideoGrid):
         Field(max_length=32, description="further values of ref_strength rendered for the curve"),
         AfterValidator(_check_curve),
     ]
+    baselines: Baselines
     vace: Vace
+
+    @model_validator(mode="after")
+    def _check_baselines(self) -> Self:
+        """Before any stage works; of the edit itself its schedule tells."""
+        for sampler in self.baselines.samplers:
+            strength = getattr(self.baselines, sampler).strength
+            if round(self.steps * strength) < 1:
+                raise ValueError(
+                    f"baselines.{sampler}.strength = {strength:g} with steps = {self.steps} leaves "
+                    "no step to run: steps * strength must be at least 0.5"
+                )
+        return self
