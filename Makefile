@@ -48,3 +48,13 @@ install: .venv/.installed
 	python -m pip install --quiet torch==$$(sed -n 's/.*"torch==\([^"]*\)".*/\1/p' pyproject.toml)
 	python -m pip install --quiet --editable '.[dev]'
 	touch $@
+
+# A sweep of ablations.yaml: make ablation NAME=ref_strength [JOBS=2]; tables in out/ablations/NAME.
+.PHONY: ablation compare
+JOBS ?= 1
+ablation: check
+	python -m refract.ablation run $(NAME) --jobs $(JOBS)
+
+# Two experiments, git revisions or the workspace: make compare A=main B=workspace.
+compare: install
+	python -m refract.compare $(A) $(B)

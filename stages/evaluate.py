@@ -2,27 +2,26 @@
 
 python -m stages.evaluate --params params.yaml --cases data/cases.yaml --triptychs out/triptychs \
     --infrared out/infrared --banks out/ref_banks --edits out/edits --metrics metrics \
-    --plots out/plots
+    --plots out/plots --report out/report
 """
 
 import argparse
 from pathlib import Path
 
 from refract.params.cases import load_cases
-from refract.params.evaluate import Evaluate
-from refract.params.section import Section, load_stage_params
-from refract.params.seed import Seed
+from refract.params.check import Params
+from refract.params.section import load_stage_params
 from refract.stage_runner import run_stage
 
-
-class StageParams(Section):
-    seed: Seed
-    evaluate: Evaluate
+_PATHS = (
+    "params", "cases", "triptychs", "infrared", "banks", "edits", "metrics", "plots", "report",
+)  # fmt: skip
+StageParams = Params  # the report shows every setting; each of them reaches this stage anyway
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("params", "cases", "triptychs", "infrared", "banks", "edits", "metrics", "plots"):
+    for name in _PATHS:
         parser.add_argument(f"--{name}", type=Path, required=True)
     paths = parser.parse_args()
     params = load_stage_params(StageParams, paths.params)
@@ -31,20 +30,17 @@ def main() -> None:
     from refract.determinism import make_deterministic
     from refract.evaluation import evaluate
     from refract.judge import load_judge
+    from refract.report.building import write_report
 
     # A metric's tensors are small: a second thread gains little, and where cores are shared
     # waiting for it made this stage ten times slower.
     make_deterministic(params.seed, threads=1)
-    evaluate(
-        load_judge(params.evaluate, params.seed),
-        cases,
-        triptychs=paths.triptychs,
-        infrared=paths.infrared,
-        banks=paths.banks,
-        edits=paths.edits,
-        metrics=paths.metrics,
-        plots=paths.plots,
-    )
+    outputs = {
+        name: getattr(paths, name)
+        for name in ("triptychs", "infrared", "banks", "edits", "metrics", "plots")
+    }
+    evaluate(load_judge(params.evaluate, params.seed), cases, **outputs)
+    write_report(paths.report, params=paths.params, cases=paths.cases, **outputs)
 
 
 if __name__ == "__main__":

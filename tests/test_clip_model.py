@@ -1,10 +1,16 @@
+import json
+import logging
 from pathlib import Path
+from typing import Any
+
+import refract.torchvision_compat  # noqa: F401  (must come before open_clip)
 
 import numpy as np
 import pytest
 import torch
+from open_clip import get_model_config
 
-from refract.clip_model import ClipModel, load_clip
+from refract.clip_model import ClipModel, clip_key, load_clip
 from refract.errors import InputError
 from tests.tiny_clip import write_tiny_clip
 
@@ -80,3 +86,52 @@ def test_weights_that_do_not_fit_the_configuration_are_refused(tmp_path: Path) -
 def test_neither_folder_nor_repository() -> None:
     with pytest.raises(InputError):
         load_clip("/nowhere/at/all", None, CPU)
+
+
+def test_only_a_registered_architecture_is_called_clip(clip: ClipModel) -> None:
+    assert clip.key == "clip_micro"
+    config: dict[str, Any] = get_model_config("ViT-B-32")
+    assert clip_key(config) == "clip"
+    # as the hub has it: defaults written out, and where the weights are from
+    full = {**config, "quick_gelu": False, "text_cfg": {**config["text_cfg"], "mlp_ratio": 4.0}}
+    full["vision_cfg"] = {**config["vision_cfg"], "timm_model_pretrained": False}
+    assert clip_key(full) == "clip"
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"), [("vision_cfg", "layers", 11), ("text_cfg", "context_length", 16)]
+)
+def test_a_changed_architecture_is_none_of_the_published(part: str, key: str, value: int) -> None:
+    config: dict[str, Any] = get_model_config("ViT-B-32")
+    assert clip_key({**config, part: {**config[part], key: value}}) == "clip_micro"
+    assert clip_key({**config, "embed_dim": 256}) == "clip_micro"
+
+
+def test_the_projects_own_clip_is_no_published_one() -> None:
+    path = Path(__file__).parents[1] / "backbones/clip-micro/open_clip_config.json"
+    assert clip_key(json.loads(path.read_text())["model_cfg"]) == "clip_micro"
+
+
+def test_a_prompt_is_a_unit_vector_by_the_models_own_tokenizer(clip: ClipModel) -> None:
+    features = clip.prompt_features("a red mug")
+    assert features.shape == (1, 16)
+    torch.testing.assert_close(features.norm(dim=1), torch.ones(1))
+    torch.testing.assert_close(features, clip.prompt_features("A  red mug "))  # cleaned alike
+    assert not torch.allclose(features, clip.prompt_features("a blue ball"))
+
+
+def test_a_prompt_that_is_cut_is_told(clip: ClipModel, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "refract.clip_model"):
+        clip.prompt_features("a red mug on a table")  # eight tokens with both marks
+        assert not caplog.records
+        clip.prompt_features("a red mug on a wooden table")
+    assert "cut to its 8 tokens" in caplog.text
+
+
+def test_a_tokenizer_of_its_own_must_lie_in_the_folder(tmp_path: Path) -> None:
+    write_tiny_clip(tmp_path)
+    config = json.loads((tmp_path / "open_clip_config.json").read_text())
+    config["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = "somewhere/else"
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"evaluate\.clip_model"):
+        load_clip(str(tmp_path), None, CPU)

@@ -14,10 +14,14 @@ import pytest
 from PIL import Image
 
 from refract.errors import InputError
+from refract.metrics_summary import flatten
+from refract.params.cases import load_cases
 from refract.triptych_manifest import TriptychRow, write_manifest
+from refract.user_study.building import StudyRequest, build_study
 from refract.video_io import Clip, write_clip
 from stages import evaluate
 from tests.tiny_clip import write_tiny_clip
+from tests.user_study.tiny_study import all_votes, write_votes
 
 PX, T = 32, 5  # SSIM's window is 11 px wide; five frames are the shortest clip with motion
 SCENES = [("s0", "train", "day"), ("s1", "train", "night"), ("s2", "test", "day"),
@@ -93,6 +97,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     _triptychs(folder / "triptychs")
     _infrared(folder / "infrared")
     (folder / "banks").mkdir()
+    (folder / "data" / "votes").mkdir(parents=True)
     cases = _case(folder, "with-masks", masks=True) + _case(folder, "bare", masks=False)
     (folder / "cases.yaml").write_text("cases:\n" + cases)
     (folder / "edits" / "info.json").write_text('{"steps": 16}')
@@ -116,11 +121,15 @@ def run(outputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 ARGUMENTS = [
     *("--params", "params.yaml", "--cases", "cases.yaml", "--triptychs", "triptychs"),
     *("--infrared", "infrared", "--banks", "banks", "--edits", "edits"),
-    *("--metrics", "metrics", "--plots", "plots"),
+    *("--metrics", "metrics", "--plots", "plots", "--report", "report"),
 ]
 
 
 def _metrics(run: Path, half: str) -> dict:
+    return json.loads((run / "metrics" / "details" / f"{half}.json").read_text())
+
+
+def _summary(run: Path, half: str) -> dict:
     return json.loads((run / "metrics" / f"{half}.json").read_text())
 
 
@@ -148,18 +157,53 @@ def test_metrics_tables_and_sheets_are_written(run: Path) -> None:
     assert edit["background"]["psnr"] == 100  # only the product changed colour
     names = {path.name for path in (run / "plots").iterdir()}
     assert names == {
-        "infrared_items.csv", "edit_cases.csv", "strength_curve.csv", "infrared.png", "edit.png",
+        "infrared_items.csv", "infrared_classes.csv", "infrared.png", "edit.png",
+        "edit_cases.csv", "edit_frames.csv", "strength_curve.csv", "strength_means.csv",
     }  # fmt: skip
     with (run / "plots" / "infrared_items.csv").open() as file:
         rows = list(csv.DictReader(file))
     own = [float(r["value"]) for r in rows if (r["variant"], r["metric"]) == ("adapter", "psnr")]
     assert np.mean(own) == pytest.approx(infrared["psnr"], rel=1e-4)
+    assert (run / "report" / "index.html").is_file()
+
+
+def test_the_files_that_dvc_tracks_are_few_rows_of_the_details_each_of_them_defined(
+    run: Path,
+) -> None:
+    evaluate.main()
+    rows = 0
+    for half in ("infrared", "edit"):
+        details, summary = dict(flatten(_metrics(run, half))), dict(flatten(_summary(run, half)))
+        rows += len(summary)
+        assert summary.items() <= details.items()
+        metrics = _metrics(run, half)["about"]["metrics"]
+        assert all("better: " in text for text in metrics.values())
+        for key in details:
+            name = key.removesuffix("_low").removesuffix("_high")
+            if not name.startswith(("gain", "baseline", "plain", "source", "curve", "day", "night")):
+                known = name in metrics or name.endswith("count") or name.startswith("about")
+                assert known, f"{half}: {key} has no definition"
+    assert 10 < rows <= 30
+
+
+def test_votes_become_preference_rates(run: Path) -> None:
+    evaluate.main()
+    assert "preference" not in _metrics(run, "edit")
+    votes = run / "data" / "votes"
+    request = StudyRequest(run / "edits", load_cases(run / "cases.yaml"), ("reference", "plain"))
+    key = build_study(request, run / "study", votes / "key.json")
+    rows = all_votes(key, ["ada", "ben"], lambda *_: "reference")
+    write_votes(votes / "votes.csv", key.study, rows)
+    evaluate.main()
+    assert _metrics(run, "edit")["preference"]["product"]["raters"] == 2
+    assert _summary(run, "edit")["preference"]["product"]["rate"] == 1.0
 
 
 def test_two_runs_write_the_same_bytes(run: Path) -> None:
     def written() -> dict[str, bytes]:
-        files = [*(run / "metrics").iterdir(), *(run / "plots").iterdir()]
-        return {path.name: path.read_bytes() for path in files}
+        folders = ("metrics", "plots", "report")
+        files = [path for folder in folders for path in (run / folder).rglob("*")]
+        return {str(path): path.read_bytes() for path in files if path.is_file()}
 
     evaluate.main()
     first = written()
@@ -241,6 +285,7 @@ def test_bad_input_is_one_line_and_leaves_nothing_behind(fault: str, run: Path) 
     assert "\n" not in str(caught.value)
     assert not (run / "metrics").exists()
     assert not (run / "plots").exists()
+    assert not (run / "report").exists()
 
 
 def test_the_stage_process_ends_with_code_2_and_no_traceback(run: Path, root: Path) -> None:

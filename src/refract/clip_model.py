@@ -1,11 +1,14 @@
-"""A CLIP image encoder loaded by `open_clip`, from a local folder or a hub repository.
+"""A CLIP loaded by `open_clip`, from a local folder or a hub repository.
 
 The folder holds `open_clip_config.json` and `open_clip_model.safetensors` (open_clip's own hub
-layout); no other weight format is read.
+layout); no other weight format is read. Where its configuration names a tokenizer of its own, its
+files lie in the folder too; else open_clip's byte-pair encoding serves, which it brings along.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +22,32 @@ from PIL import Image
 from refract.errors import InputError
 from refract.model_identity import local_model_folder
 
+logger = logging.getLogger(__name__)
+
 CONFIG_NAME = "open_clip_config.json"
 WEIGHTS_NAME = "open_clip_model.safetensors"
+_TOKENIZER_FILES = ["tokenizer*", "special_tokens_map.json", "vocab.*", "merges.txt", "*.model"]
+
+# Keys of a configuration that say where weights come from, or how words are cut, not what is built.
+_NO_ARCHITECTURE = (
+    "timm_model_pretrained", "hf_model_pretrained", "hf_tokenizer_name", "tokenizer_mode",
+    "tokenizer_kwargs",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ClipModel:
-    """open_clip network with its own image transform (resize, crop, normalisation)."""
+    """open_clip network with its own image transform (resize, crop, normalisation) and tokenizer.
+
+    key: `clip` for a published architecture, else `clip_micro`: what its measures are called.
+    """
 
     network: torch.nn.Module
     transform: Callable[[Image.Image], torch.Tensor]
     device: torch.device
     batch: int  # images a forward pass
+    tokenizer: Callable[..., torch.Tensor]  # prompts -> token ids [N, L]
+    key: str
 
     def pixels(self, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
         """8-bit RGB images `[H, W, 3]` -> network input `[N, 3, S, S]`."""
@@ -52,6 +69,18 @@ class ClipModel:
         encode: Any = self.network.encode_text
         return encode(tokens.to(self.device), normalize=True).float().cpu()
 
+    def prompt_features(self, prompt: str) -> torch.Tensor:
+        """Unit-length embedding `[1, D]` of a prompt; one that is too long is cut, with a warning.
+
+        A word that the model never saw in training says nothing: the micro CLIP knows some 40.
+        """
+        tokens = self.tokenizer([prompt])
+        length = tokens.shape[1]
+        # the end mark of a prompt that fits stays where it is in a longer context
+        if not torch.equal(self.tokenizer([prompt], context_length=2 * length)[:, :length], tokens):
+            logger.warning("clip: cut to its %d tokens: %s", length, prompt)
+        return self.text_features(tokens)
+
     @torch.inference_mode()
     def feature_maps(self, images: Sequence[NDArray[np.uint8]]) -> list[torch.Tensor]:
         """The visual tower's intermediate maps, shallow to deep, each `[N, C, h, w]`."""
@@ -62,7 +91,7 @@ class ClipModel:
 
 
 def clip_folder(path_or_id: str, revision: str | None) -> Path:
-    """Local folder of the model; a hub id is fetched (config and safetensors only) first."""
+    """Local folder of the model; a hub id is fetched (no other weights) first."""
     folder = local_model_folder(path_or_id) or _fetch(path_or_id, revision)
     for name in (CONFIG_NAME, WEIGHTS_NAME):
         if not (folder / name).is_file():
@@ -79,7 +108,9 @@ def _fetch(repository: str, revision: str | None) -> Path:
 
     try:
         found = snapshot_download(
-            repository, revision=revision, allow_patterns=[CONFIG_NAME, WEIGHTS_NAME]
+            repository,
+            revision=revision,
+            allow_patterns=[CONFIG_NAME, WEIGHTS_NAME, *_TOKENIZER_FILES],
         )
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise InputError(
@@ -104,7 +135,36 @@ def load_clip(
         network, transform = open_clip.create_model_from_pretrained(
             f"local-dir:{folder}", precision="fp32", device=device
         )
-    except (ValueError, RuntimeError, KeyError, TypeError, OSError) as error:
+        config = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))["model_cfg"]
+        tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+    except (ValueError, RuntimeError, KeyError, TypeError, OSError, ImportError) as error:
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"evaluate.clip_model = {path_or_id}: {first_line}") from error
-    return ClipModel(network.eval().requires_grad_(False), transform, device, batch)
+    network = network.eval().requires_grad_(False)
+    return ClipModel(network, transform, device, batch, tokenizer, clip_key(config))
+
+
+def clip_key(config: Mapping[str, Any]) -> str:
+    """`clip` if a configuration builds one of open_clip's registered models, else `clip_micro`.
+
+    Decides what CLIP-I and CLIP-T are called, so that a figure of the project's own small CLIP is
+    never taken for a published one's. It tells architectures apart, not weights; which weights
+    they were, the metrics' metadata says.
+    """
+    import open_clip
+
+    own = _architecture(config)
+    registered = (open_clip.get_model_config(name) for name in open_clip.list_models())
+    return "clip" if any(own == _architecture(other) for other in registered) else "clip_micro"
+
+
+def _architecture(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with its defaults filled in and without what is no part of the network."""
+    from open_clip.model import CLIPTextCfg, CLIPVisionCfg
+
+    towers = {"vision_cfg": CLIPVisionCfg, "text_cfg": CLIPTextCfg}
+    filled = {"quick_gelu": False, "custom_text": False, **config}
+    for name, fields in towers.items():
+        tower = asdict(fields(**config[name]))
+        filled[name] = {key: tower[key] for key in tower if key not in _NO_ARCHITECTURE}
+    return filled

@@ -31,6 +31,13 @@ def colour_histogram(lab: FloatArray) -> NDArray[np.float64]:
     return np.asarray(blurred / blurred.sum(), np.float64)
 
 
+def histogram_bins(lab: FloatArray) -> NDArray[np.intp]:
+    """The bin of `colour_histogram` that each Lab pixel `[N, 3]` counts in, `[N, 3]`."""
+    low, high = np.array(HISTOGRAM_RANGE).T
+    bins = np.array(HISTOGRAM_BINS)
+    return np.clip(((lab - low) / (high - low) * bins).astype(np.intp), 0, bins - 1)
+
+
 def histogram_overlap(one: FloatArray, other: FloatArray) -> float:
     """Histogram intersection of Swain and Ballard 1991: sum of the bin-wise minima, in [0, 1]."""
     return float(np.clip(np.minimum(one, other).sum(), 0.0, 1.0))

@@ -16,6 +16,9 @@ from refract.video_io import read_clip
 
 logger = logging.getLogger(__name__)
 
+BASELINES = "baselines"  # folder of a case's edits by other samplers, each named by its sampler
+BASELINE_SAMPLERS = ("flowedit", "sdedit")
+
 
 def curve_strengths(edits: Path) -> list[float]:
     """The reference strengths rendered for the curve, read off the file names of all cases."""
@@ -36,7 +39,7 @@ def _strength(path: Path) -> float:
 def load_edit_case(
     name: str, case: Case, edits: Path, dilate_px: int, banks: Path | None = None
 ) -> EditCase:
-    """Clips, photo and regions of a case.
+    """Clips, photo and regions of a case; baselines by other samplers where the edit made them.
 
     The product region is `target_mask`, or `source_mask` where the case has no other; the
     background is what lies further than `dilate_px` from both.
@@ -48,6 +51,9 @@ def load_edit_case(
     clips = {variant: _read(folder / f"{variant}.mkv") for variant in (SOURCE, PLAIN, RESULT)}
     for path in sorted((folder / "curve").glob("*.mkv")):
         clips[strength_key(_strength(path))] = _read(path)
+    for sampler in BASELINE_SAMPLERS:
+        if (path := folder / BASELINES / f"{sampler}.mkv").is_file():
+            clips[sampler] = _read(path)
     shape = clips[SOURCE].shape
     for variant, clip in clips.items():
         if clip.shape != shape:
@@ -61,7 +67,8 @@ def load_edit_case(
     if region is not None and not region.any():
         raise InputError(f"case {name}: its masks are black everywhere; the product must be white")
     background = background_region(list(masks.values()), dilate_px) if masks else None
-    return EditCase(name, clips, _read_photo(name, case, shape, banks), region, background)
+    photo = _read_photo(name, case, shape, banks)
+    return EditCase(name, clips, photo, region, background, case.target_prompt)
 
 
 def _read(path: Path) -> Clip:

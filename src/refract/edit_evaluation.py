@@ -42,6 +42,11 @@ class EditEvaluation:
             found |= dict.fromkeys(scores.get(variant, {}))
         return sorted(found)
 
+    def baselines(self) -> list[str]:
+        """Other samplers and cheats: variants beside the edit, the plain one and the curve's."""
+        known = {RESULT, PLAIN, SOURCE, *(strength_key(strength) for strength in self.strengths)}
+        return sorted({name for scores in self.cases.values() for name in scores} - known)
+
     def curve(self) -> list[tuple[float, str]]:
         """(strength, variant) in rising order; plain FlowAlign stands at strength 0."""
         points = {strength: strength_key(strength) for strength in self.strengths}
@@ -55,7 +60,7 @@ class EditEvaluation:
 
 
 def edit_metrics(result: EditEvaluation, interval: Interval) -> Tree:
-    """The metrics tree: the edit, `plain.`, `source.`, the paired `gain.` and the `curve.`.
+    """The metrics tree: the edit, `plain.`, `source.`, each `baseline.`, `gain.` and `curve.`.
 
     `gain.` is edit minus plain over the cases; `product.count` and `background.count` say how
     many cases had the masks and photo that group's means are over. The curve holds means alone;
@@ -68,6 +73,10 @@ def edit_metrics(result: EditEvaluation, interval: Interval) -> Tree:
         for metric in result.metrics(variant):
             if variant != SOURCE or metric.startswith("product."):  # the rest is 1 by definition
                 put_interval(tree, above + metric, interval(result.values(variant, metric)))
+    for variant in result.baselines():
+        for metric in result.metrics(variant):
+            key = f"baseline.{variant}.{metric}"
+            put_interval(tree, key, interval(result.values(variant, metric)))
     for metric in result.metrics(RESULT):
         gains = np.subtract(result.values(RESULT, metric), result.values(PLAIN, metric)).tolist()
         put_interval(tree, f"gain.{metric}", interval(gains))
@@ -96,3 +105,19 @@ def curve_rows(result: EditEvaluation, interval: Interval) -> Iterable[tuple[obj
             mean = interval(curved.values(variant, metric))
             if mean is not None:
                 yield metric, strength, mean.mean, mean.low, mean.high, mean.count
+
+
+def curve_table(
+    result: EditEvaluation, interval: Interval
+) -> tuple[list[str], list[tuple[float | None, ...]]]:
+    """The curve's means as one column a metric, for plots: header, and one row a strength.
+
+    Vega takes a dot in a field's name for a level, so `product.delta_e` is `product_delta_e`.
+    """
+    curved = result.with_curve()
+    metrics = curved.metrics(RESULT)
+    rows: list[tuple[float | None, ...]] = []
+    for strength, variant in curved.curve():
+        means = [interval(curved.values(variant, metric)) for metric in metrics]
+        rows.append((strength, *(None if mean is None else mean.mean for mean in means)))
+    return ["strength", *(metric.replace(".", "_") for metric in metrics)], rows

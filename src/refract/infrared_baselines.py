@@ -23,18 +23,19 @@ def _to_bytes(image: NDArray[np.floating]) -> Gray:
     return np.rint(np.clip(image, 0, 255)).astype(np.uint8)
 
 
-def _luma(scene: Scene) -> NDArray[np.float64]:
+def luma(scene: Scene) -> NDArray[np.float64]:
+    """BT.601 luma `[P, P]` of the visible picture, 0..255, not rounded."""
     return np.asarray(scene.visible @ _LUMA, np.float64)
 
 
 def grayscale(scene: Scene) -> Gray:
     """BT.601 luma of the visible picture."""
-    return _to_bytes(_luma(scene))
+    return _to_bytes(luma(scene))
 
 
 def inverted_grayscale(scene: Scene) -> Gray:
     """255 minus the luma."""
-    return _to_bytes(255 - _luma(scene))
+    return _to_bytes(255 - luma(scene))
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,13 @@ def _per_daytime(fit: Callable[[Sequence[Scene]], Baseline], training: Sequence[
 
 def _fit_linear(training: Sequence[Scene]) -> Baseline:
     """Least squares infrared = gain * luma + offset over all pixels."""
-    luma = np.concatenate([_luma(scene).ravel() for scene in training])
+    levels = np.concatenate([luma(scene).ravel() for scene in training])
     infrared = np.concatenate([scene.infrared.ravel() for scene in training]).astype(np.float64)
-    centred = luma - luma.mean()
+    centred = levels - levels.mean()
     spread = float(np.square(centred).mean())
     gain = float((centred * infrared).mean()) / spread if spread > 0 else 0.0
-    offset = float(infrared.mean()) - gain * float(luma.mean())
-    return lambda scene: _to_bytes(gain * _luma(scene) + offset)
+    offset = float(infrared.mean()) - gain * float(levels.mean())
+    return lambda scene: _to_bytes(gain * luma(scene) + offset)
 
 
 def _fit_mean(training: Sequence[Scene]) -> Baseline:

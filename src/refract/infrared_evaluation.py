@@ -9,29 +9,37 @@ import numpy as np
 from tqdm import tqdm
 
 from refract.bootstrap import MeanInterval
-from refract.image_metrics import l1, psnr, ssim, to_unit
-from refract.infrared_baselines import fit_baselines
+from refract.class_error import ClassErrors, Resampling, class_errors
+from refract.infrared_baselines import fit_baselines, has_semantics
 from refract.infrared_scenes import Gray, Scene, load_predictions, load_scenes
+from refract.infrared_scores import InfraredScorer, Scores, as_rgb
 from refract.metrics_file import Tree, put, put_interval
 from refract.perceptual import PerceptualDistance
+from refract.semantic_classes import find_classes, load_palette
+from refract.set_distance import ImageFeatures, SetDistances, set_distances
 
 logger = logging.getLogger(__name__)
 
 RUN = "adapter"  # the variant that is the result; every other one is a baseline
 CONTROLS = ("shuffled_map", "zero_map")  # the same adapter under a wrong and an empty map
 DAYTIMES = ("day", "night")
+CLASS_COLUMNS = ("variant", "class", "scenes", "pixels", "l1", "l1_low", "l1_high")
 
 Interval = Callable[[Sequence[float]], MeanInterval | None]
-Scores = dict[str, list[float]]  # metric -> one value a scene, in the order of the scenes
 
 
 @dataclass(frozen=True)
 class InfraredEvaluation:
-    """What was compared and how it scored; `scores` and `pictures` by variant."""
+    """What was compared and how it scored; `scores` and `pictures` by variant.
+
+    classes: None where no semantic map tells classes apart. distances: None if not asked for.
+    """
 
     scenes: list[Scene]
     pictures: dict[str, list[Gray]] = field(default_factory=dict)
     scores: dict[str, Scores] = field(default_factory=dict)
+    classes: ClassErrors | None = None
+    distances: SetDistances | None = None
 
 
 def collect_pictures(triptychs: Path, infrared: Path, scenes: list[Scene]) -> dict[str, list[Gray]]:
@@ -51,62 +59,67 @@ def collect_pictures(triptychs: Path, infrared: Path, scenes: list[Scene]) -> di
     return pictures
 
 
-def score_pictures(
-    pictures: Sequence[Gray], scenes: Sequence[Scene], perceptual: PerceptualDistance
-) -> Scores:
-    """PSNR (dB), SSIM, perceptual distance and L1 of each picture against its scene's truth.
-
-    Single channel, native resolution, no resize. The perceptual distance sees the picture as
-    three equal channels.
-    """
-    scores: Scores = {"psnr": [], "ssim": [], perceptual.key: [], "l1": []}
-    for picture, scene in zip(pictures, scenes, strict=True):
-        image, truth = to_unit(picture), to_unit(scene.infrared)
-        scores["psnr"].append(psnr(image, truth))
-        scores["ssim"].append(ssim(image, truth))
-        scores["l1"].append(l1(image, truth))
-    gray = [[np.repeat(x[..., None], 3, -1) for x in group] for group in (
-        pictures, [scene.infrared for scene in scenes]
-    )]  # fmt: skip
-    scores[perceptual.key] = perceptual(*gray)
-    return scores
-
-
 def evaluate_infrared(
-    triptychs: Path, infrared: Path, perceptual: PerceptualDistance
+    triptychs: Path,
+    infrared: Path,
+    perceptual: PerceptualDistance,
+    features: ImageFeatures | None = None,
 ) -> InfraredEvaluation:
-    """Score every variant on the test scenes that have a truth; empty where none has."""
+    """Score every variant on the test scenes that have a truth; empty where none has.
+
+    Without `features` the distance between the sets of pictures is left out.
+    """
     scenes = load_scenes(triptychs, "test")
     if not scenes:
         return InfraredEvaluation([])
     pictures = collect_pictures(triptychs, infrared, scenes)
+    scorer = InfraredScorer(scenes, perceptual)
     progress = tqdm(pictures.items(), desc="infrared metrics", unit="variant")
-    scores = {name: score_pictures(made, scenes, perceptual) for name, made in progress}
-    return InfraredEvaluation(scenes, pictures, scores)
+    scores = {name: scorer.scores(made) for name, made in progress}
+    truths = [scene.infrared for scene in scenes]
+    classes = None
+    if has_semantics(scenes):
+        maps = [scene.semantic for scene in scenes]
+        found = find_classes(maps, load_palette(triptychs))
+        classes = class_errors(pictures, truths, maps, found)
+    distances = None
+    if features is not None:
+        sets = {name: [as_rgb(picture) for picture in made] for name, made in pictures.items()}
+        distances = set_distances(sets, [as_rgb(truth) for truth in truths], features)
+    return InfraredEvaluation(scenes, pictures, scores, classes, distances)
 
 
-def infrared_metrics(result: InfraredEvaluation, interval: Interval) -> Tree:
+def infrared_metrics(
+    result: InfraredEvaluation, interval: Interval, resampling: Resampling | None = None
+) -> Tree:
     """The metrics tree: the run's means, `day.` and `night.` apart, and each `baseline.`.
 
-    A baseline also holds `gain_psnr`: the mean paired difference run minus baseline, in dB.
+    A baseline also holds `gain_psnr`: the mean paired difference run minus baseline, in dB; the
+    one against `best_baseline` stands at the top as `gain_psnr_best`. `resampling` makes the
+    intervals of values of the whole set.
     """
     tree: Tree = {"count": len(result.scenes)}
     if not result.scenes:
         return tree
-    run = result.scores[RUN]
+    run, drawn = result.scores[RUN], resampling or Resampling()
     _put_scores(tree, "", run, interval)
+    _put_whole(tree, "", result, RUN, drawn)
+    _put_best_gain(tree, result, interval)
     groups = {name: _of_daytime(result.scenes, name) for name in DAYTIMES}
     for name, members in groups.items():
         if members:
             put(tree, f"{name}.count", len(members))
             _put_scores(tree, f"{name}.", _subset(run, members), interval)
+            if result.classes is not None:
+                errors = result.classes.of_scenes(members)
+                put_interval(tree, f"{name}.class_l1", errors.macro_interval(RUN, drawn))
     for variant, scores in result.scores.items():
         if variant == RUN:
             continue
         above = f"baseline.{variant}."
         _put_scores(tree, above, scores, interval)
-        gains = np.subtract(run["psnr"], scores["psnr"]).tolist()
-        put_interval(tree, f"{above}gain_psnr", interval(gains))
+        _put_whole(tree, above, result, variant, drawn)
+        put_interval(tree, f"{above}gain_psnr", interval(_gains(result, variant)))
         for name, members in groups.items():
             for metric in ("psnr", "ssim"):
                 chosen = interval([scores[metric][i] for i in members])
@@ -115,9 +128,53 @@ def infrared_metrics(result: InfraredEvaluation, interval: Interval) -> Tree:
     return tree
 
 
+def best_baseline(result: InfraredEvaluation) -> str | None:
+    """The answer without a model that has the highest mean PSNR; None where none was scored."""
+    means = {
+        variant: float(np.mean(scores["psnr"]))
+        for variant, scores in result.scores.items()
+        if variant != RUN and variant not in CONTROLS
+    }
+    return max(means, key=means.__getitem__) if means else None
+
+
+def infrared_about(result: InfraredEvaluation) -> Tree:
+    """What a reader of the metrics must know of the classes and of the sets' distance."""
+    about: Tree = {}
+    if result.classes is not None:
+        names = ", ".join(result.classes.names)
+        about["classes"] = f"{result.classes.about}: {names}"
+    if result.distances is not None:
+        about[result.distances.key] = result.distances.about
+    return about
+
+
 def _put_scores(tree: Tree, above: str, scores: Mapping[str, list[float]], mean: Interval) -> None:
     for metric, values in scores.items():
         put_interval(tree, above + metric, mean(values))
+
+
+def _put_whole(
+    tree: Tree, above: str, result: InfraredEvaluation, variant: str, drawn: Resampling
+) -> None:
+    """The values of the whole set: the error over classes and, if measured, the sets' distance."""
+    if result.classes is not None:
+        put_interval(tree, f"{above}class_l1", result.classes.macro_interval(variant, drawn))
+    if result.distances is not None and variant in result.distances.values:
+        put(tree, above + result.distances.key, result.distances.values[variant])
+
+
+def _put_best_gain(tree: Tree, result: InfraredEvaluation, interval: Interval) -> None:
+    best = best_baseline(result)
+    if best is not None:
+        put_interval(tree, "gain_psnr_best", interval(_gains(result, best)))
+        put(tree, "best_baseline", best)
+
+
+def _gains(result: InfraredEvaluation, variant: str) -> list[float]:
+    """PSNR of the run minus that of the variant, scene by scene, dB."""
+    pairs = zip(result.scores[RUN]["psnr"], result.scores[variant]["psnr"], strict=True)
+    return [ours - theirs for ours, theirs in pairs]
 
 
 def _of_daytime(scenes: Sequence[Scene], name: str) -> list[int]:
@@ -136,3 +193,23 @@ def infrared_rows(result: InfraredEvaluation) -> list[tuple[object, ...]]:
         for metric, values in scores.items()
         for i, scene in enumerate(result.scenes)
     ]
+
+
+def class_rows(
+    result: InfraredEvaluation, resampling: Resampling | None = None
+) -> list[tuple[object, ...]]:
+    """Rows of `CLASS_COLUMNS`: the error of each variant inside each class; none without classes.
+
+    `l1` is a fraction of full scale over all pixels of the class; its interval is over scenes.
+    """
+    classes, rows = result.classes, list[tuple[object, ...]]()
+    if classes is None:
+        return rows
+    for variant in classes.absolute:
+        for place, name in enumerate(classes.names):
+            found = classes.class_interval(variant, place, resampling or Resampling())
+            if found is not None:
+                pixels = int(classes.pixels[:, place].sum())
+                values = (found.mean, found.low, found.high)
+                rows.append((variant, name, found.count, pixels, *values))
+    return rows

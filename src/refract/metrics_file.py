@@ -44,5 +44,6 @@ def put_interval(tree: Tree, key: str, interval: MeanInterval | None) -> None:
 
 def write_metrics(tree: Mapping[str, Any], path: Path) -> None:
     """Write the tree as indented JSON in its own order."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,16 @@ def edit_facts(edits: Path) -> Facts:
     cases = info.get("cases", {})
     shared = {key: _one({case.get(key) for case in cases.values()}) for key in CASE_KEYS if cases}
     return _chosen(info, EDIT_KEYS) | shared
+
+
+def count_fallbacks(edits: Path) -> Facts:
+    """How many cases had to do with less than they should have, by what it was; mostly none."""
+    found = Counter(
+        fallback.replace(" ", "_")
+        for case in read_info(edits).get("cases", {}).values()
+        for fallback in case.get("fallbacks", ())
+    )
+    return dict(sorted(found.items()))
 
 
 def bank_facts(banks: Path, names: Iterable[str]) -> Facts:

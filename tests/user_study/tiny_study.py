@@ -1,5 +1,6 @@
 """A study of three cases with clips of a few pixels, and votes on it."""
 
+import csv
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ from PIL import Image
 from refract.params.cases import Case
 from refract.user_study.building import StudyRequest
 from refract.user_study.study_key import QUESTIONS, KeyClip, KeyPair, StudyKey
-from refract.user_study.votes import Vote
+from refract.user_study.votes import COLUMNS, Vote
 from refract.video_io import Clip, Frames, write_clip
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -90,3 +91,14 @@ def all_votes(
         for pair in key.pairs
         for question in QUESTIONS
     ]
+
+
+def write_votes(path: Path, study: str, votes: Iterable[Vote]) -> None:
+    """Votes as the page exports them."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for one in votes:
+            time = one.time.isoformat().replace("+00:00", "Z")
+            shown = (one.choice, one.left, one.right, one.seconds, time)
+            writer.writerow((study, one.rater, one.pair, one.question, *shown))

@@ -14,9 +14,24 @@ class Evaluate(Section):
     clip_revision: Annotated[
         str | None, Field(description="commit, tag or branch of a hub id; null takes main")
     ]
+    dino_model: Annotated[
+        str | None,
+        Field(min_length=1, description="vision transformer in transformers format; null: none"),
+    ]
+    dino_revision: Annotated[
+        str | None, Field(description="commit, tag or branch of a hub id; null takes main")
+    ]
     lpips_weights: Annotated[
         str | None,
         Field(min_length=1, description="torchvision's AlexNet weights; null: its cache, if there"),
+    ]
+    inception_weights: Annotated[
+        str | None,
+        Field(min_length=1, description="the FID's Inception-v3; null: another distance"),
+    ]
+    votes: Annotated[
+        str | None,
+        Field(min_length=1, description="folder of the user study's votes and key; null: none"),
     ]
     bootstrap: Annotated[
         int, Field(ge=100, le=1_000_000, description="resamples of the 95% intervals")

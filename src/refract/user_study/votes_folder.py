@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+from refract.errors import InputError
 from refract.metrics_file import Tree
 from refract.user_study.preference import failed_raters, preference_metrics
 from refract.user_study.study_key import load_key
@@ -18,7 +19,12 @@ def measure_votes(folder: Path, *, exclude_failed: bool = False) -> Tree:
 
     Logs who failed the checks. Raises InputError as `load_key` and `read_votes` do.
     """
-    key = load_key(Path(folder) / KEY_NAME)
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder of votes")
+    if not any(folder.glob("*.csv")):
+        return {}
+    key = load_key(folder / KEY_NAME)
     votes = read_votes(folder, key)
     for rater in failed_raters(votes, key):
         left_out = "left out" if exclude_failed else "counted all the same"

@@ -1,0 +1,1 @@
+"""Sweeps over settings as DVC experiments, and their tables and plots."""

@@ -1,0 +1,1 @@
+"""Two experiments held against each other, item by item."""

@@ -1,0 +1,102 @@
+"""The editing half of the page: clips, product photo, prompts and scores, a case at a time."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from refract.edit_evaluation import PLAIN, RESULT, SOURCE, strength_key
+from refract.errors import InputError
+from refract.params.cases import INFRARED_REFERENCE
+from refract.report.media import MediaFolder
+from refract.report.tables import Frames, ItemScores
+from refract.video_io import read_clip
+
+PHOTO_PX = 384
+_PHOTO_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+Facts = Mapping[str, Any]
+
+
+def edit_cases(
+    edits: Path,
+    banks: Path,
+    cases: Mapping[str, Facts],
+    info: Facts,
+    scores: ItemScores,
+    frames: Frames,
+    media: MediaFolder,
+) -> list[dict[str, Any]]:
+    """Every case folder of `edits`, in the order of the cases file, then by name.
+
+    info: `info.json` of the edits; may be empty.
+
+    Raises:
+        InputError: a missing or unreadable clip or photo.
+    """
+    if not edits.is_dir():
+        return []
+    present = sorted(path.name for path in edits.iterdir() if path.is_dir())
+    ordered = [name for name in cases if name in present]
+    ordered += [name for name in present if name not in cases]
+    found = []
+    for name in ordered:
+        facts = {**cases.get(name, {}), **info.get("cases", {}).get(name, {})}
+        case = _clips(edits / name, facts.get("result_strength"), media)
+        case |= {"name": name, "photo": _photo(name, banks, facts, media)}
+        case |= {key: facts.get(key) or "" for key in ("source_prompt", "target_prompt")}
+        case |= {"scores": scores.of_item(name), "frameScores": frames.get(name, {})}
+        found.append(case)
+    return found
+
+
+def _clips(folder: Path, result_strength: float | None, media: MediaFolder) -> dict[str, Any]:
+    source = read_clip(folder / f"{SOURCE}.mkv")
+    result = read_clip(folder / f"{RESULT}.mkv")
+    count, height, width = source.frames.shape[:3]
+    side = min(height, width)
+    others = sorted((folder / "baselines").glob("*.mkv"))
+    curve = [
+        {"strength": strength, "variant": strength_key(strength), "clip": media.clip(path, side)}
+        for strength, path in _curve(folder)
+    ]
+    return {
+        "count": count,
+        "fps": source.fps,
+        "width": width,
+        "height": height,
+        "thumb": media.picture(result.frames[len(result.frames) // 2]),
+        "clips": {v: media.clip(folder / f"{v}.mkv", side) for v in (SOURCE, PLAIN, RESULT)},
+        "resultStrength": result_strength,
+        "curve": curve,
+        "baselines": [{"variant": path.stem, "clip": media.clip(path, side)} for path in others],
+    }
+
+
+def _curve(folder: Path) -> list[tuple[float, Path]]:
+    """(strength, clip) in rising order; 0 is the plain edit and shown as that."""
+    points = []
+    for path in (folder / "curve").glob("*.mkv"):
+        try:
+            points.append((float(path.stem), path))
+        except ValueError as error:
+            raise InputError(f"{path}: not named by a reference strength, as 0.3.mkv") from error
+    return sorted(point for point in points if point[0] != 0)
+
+
+def _photo(name: str, banks: Path, facts: Facts, media: MediaFolder) -> str | None:
+    """The product photo: as the edit's info says, else as the case says, else beside the clip."""
+    if facts.get("target_image") == INFRARED_REFERENCE:
+        path: Path | None = banks / f"{name}.png"
+    elif given := facts.get("product_image") or facts.get("target_image"):
+        path = Path(given)
+    else:
+        path = _beside(name, facts.get("video"))
+    return None if path is None else media.picture_file(path, PHOTO_PX)
+
+
+def _beside(name: str, video: str | None) -> Path | None:
+    if not video:
+        return None
+    folder = Path(video).parent
+    candidates = (folder / (stem + end) for stem in (name, "product") for end in _PHOTO_SUFFIXES)
+    return next((path for path in candidates if path.is_file()), None)

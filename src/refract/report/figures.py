@@ -1,0 +1,138 @@
+"""Key figures: a card a metric, with its interval, its items' spread, and a verdict."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from refract.bootstrap import MeanInterval
+from refract.edit_evaluation import SOURCE
+from refract.report.metric_facts import MetricFacts, in_order, merit
+from refract.report.strip_plot import StripPlot, strip_plot
+from refract.report.tables import ItemScores
+from refract.report.variants import curve_strength, variant_label
+
+Interval = Callable[[Sequence[float]], MeanInterval | None]
+Values = Mapping[str, float]  # item -> value
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """kind: better, worse or unclear, by whether the interval leaves out zero."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """One metric of one half."""
+
+    facts: MetricFacts
+    value: str
+    interval: str
+    count: int
+    plot: StripPlot
+    verdicts: list[Verdict]
+
+
+def cards(
+    scores: ItemScores,
+    result: str,
+    rivals: Sequence[str],
+    interval: Interval,
+    *,
+    best_but: Sequence[str] | None = None,
+) -> list[Card]:
+    """A card for every metric that `result` has, key figures first.
+
+    rivals: variants it is held against in words. best_but: before them, the variant with the best
+    mean that is none of these; None for no such one.
+    """
+    made = []
+    for facts in in_order(name for name, found in scores.values.items() if result in found):
+        shown = _shown(facts, scores.values[facts.key])
+        names = [name for name in rivals if name in shown]
+        if best_but is not None:
+            names = [*_best_variant(facts, shown, (result, *best_but)), *names]
+        verdicts = [_verdict(facts, shown[result], shown[name], name, interval) for name in names]
+        made.append(_card(facts, shown, result, [v for v in verdicts if v], interval))
+    return made
+
+
+def _shown(facts: MetricFacts, variants: Mapping[str, Values]) -> dict[str, Values]:
+    """The variants a card shows: no points of the curve, and the source only of the product.
+
+    Held against itself the source is perfect by definition, and would leave the others no room.
+    """
+    is_product = facts.key.startswith("product.")
+    return {
+        name: items
+        for name, items in variants.items()
+        if curve_strength(name) is None and (name != SOURCE or is_product)
+    }
+
+
+def _best_variant(
+    facts: MetricFacts, variants: Mapping[str, Values], but: Sequence[str]
+) -> list[str]:
+    """The variant with the best mean, but for some; none where no other is left."""
+    means = {
+        name: merit(facts, sum(items.values()) / len(items))
+        for name, items in variants.items()
+        if name not in but
+    }
+    return [max(means, key=means.__getitem__)] if means else []
+
+
+def _verdict(
+    facts: MetricFacts, own: Values, rival: Values, name: str, interval: Interval
+) -> Verdict | None:
+    """The mean paired difference over the items both have; None where they share none."""
+    shared = [item for item in own if item in rival]
+    if facts.better == "one":
+        gains = [merit(facts, own[i]) - merit(facts, rival[i]) for i in shared]
+    else:
+        gains = [own[i] - rival[i] for i in shared]
+    mean = interval(gains)
+    if mean is None:
+        return None
+    return Verdict(_kind(facts, mean), f"{_gain(facts, mean)} against {_in_sentence(name)}")
+
+
+def _gain(facts: MetricFacts, gain: MeanInterval) -> str:
+    """The difference and its interval in words; where 1 is the aim, how much nearer to it."""
+    if facts.better != "one":
+        unit = f" {facts.unit}" if facts.unit else ""
+        ends = f"[{facts.signed(gain.low)}, {facts.signed(gain.high)}]"
+        return f"{facts.signed(gain.mean)}{unit} {ends}"
+    if gain.mean >= 0:
+        low, high = facts.text(gain.low), facts.text(gain.high)
+        return f"nearer to 1 by {facts.text(gain.mean)} [{low}, {high}]"
+    low, high = facts.text(-gain.high), facts.text(-gain.low)
+    return f"further from 1 by {facts.text(-gain.mean)} [{low}, {high}]"
+
+
+def _in_sentence(variant: str) -> str:
+    """The label within a sentence; a name in capitals keeps them."""
+    label = variant_label(variant)
+    return label if label[1:2].isupper() else label[:1].lower() + label[1:]
+
+
+def _kind(facts: MetricFacts, gain: MeanInterval) -> str:
+    if facts.better == "none" or gain.low <= 0 <= gain.high:
+        return "unclear"
+    good = gain.low > 0 if facts.better != "lower" else gain.high < 0
+    return "better" if good else "worse"
+
+
+def _card(
+    facts: MetricFacts,
+    variants: Mapping[str, Values],
+    result: str,
+    verdicts: list[Verdict],
+    interval: Interval,
+) -> Card:
+    own = interval(list(variants[result].values()))
+    assert own is not None  # the table holds finite values only, and the result has some
+    ends = f"[{facts.text(own.low)}, {facts.text(own.high)}]"
+    plot = strip_plot(facts, variants, result, interval)
+    return Card(facts, facts.text(own.mean), ends, own.count, plot, verdicts)

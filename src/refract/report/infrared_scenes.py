@@ -1,0 +1,74 @@
+"""The infrared half of the page: panels, scores and attention overlays, a scene at a time."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from refract.errors import InputError
+from refract.image_reading import read_rgb
+from refract.image_sheets import error_picture
+from refract.infrared_evaluation import CONTROLS, RUN
+from refract.infrared_scenes import Scene, has_truth, load_predictions
+from refract.report.attention import attention_overlays
+from refract.report.media import MediaFolder
+from refract.report.tables import ItemScores
+from refract.triptych import split_triptych
+from refract.triptych_manifest import MANIFEST_NAME, TriptychRow, read_manifest
+
+MOST_SCENES = 96  # beyond them the page grows heavy; the tables hold every scene
+OWN_PICTURES = "input"  # infer_ir's folder for pictures that a user gave
+
+
+def spread(count: int, most: int) -> list[int]:
+    """Up to `most` indices out of `count`, evenly spread, the first and last among them."""
+    return np.unique(np.rint(np.linspace(0, count - 1, min(count, most))).astype(int)).tolist()
+
+
+def infrared_scenes(
+    triptychs: Path, infrared: Path, scores: ItemScores, media: MediaFolder
+) -> dict[str, Any]:
+    """`scenes` for the viewer and `total`, how many the test split has; {} where a half is absent.
+
+    Raises:
+        InputError: a listed picture is missing, unreadable or of the wrong shape.
+    """
+    if not (triptychs / MANIFEST_NAME).is_file() or not (infrared / RUN).is_dir():
+        return {}
+    rows = [row for row in read_manifest(triptychs) if row.split == "test"]
+    chosen = [rows[place] for place in spread(len(rows), MOST_SCENES)] if rows else []
+    scenes = [_scene(row, triptychs, infrared, scores, media) for row in chosen]
+    return {"scenes": scenes, "total": len(rows)}
+
+
+def own_pictures(infrared: Path, media: MediaFolder) -> list[tuple[str, str]]:
+    """(name, picture) of the infrared pictures made of a user's own folder; maybe none."""
+    paths = sorted((infrared / OWN_PICTURES).glob("*.png"))
+    return [(path.stem, media.picture_file(path, 512)) for path in paths[:MOST_SCENES]]
+
+
+def _scene(
+    row: TriptychRow, triptychs: Path, infrared: Path, scores: ItemScores, media: MediaFolder
+) -> dict[str, Any]:
+    path = row.path(triptychs)
+    panels = split_triptych(read_rgb(path), name=str(path))
+    truth = panels.infrared[..., 0]
+    scene = Scene(row.id, row.daytime, panels.visible, truth, panels.semantic)
+    images = {"visible": media.picture(panels.visible), "semantic": media.picture(panels.semantic)}
+    for variant in (RUN, *CONTROLS):
+        if (infrared / variant).is_dir():
+            made = load_predictions(infrared / variant, [scene])[0]
+            images[variant] = media.picture(made)
+            if variant == RUN and has_truth(row):
+                images["truth"] = media.picture(truth)
+                images["error"] = media.picture(error_picture(made, truth))
+    if RUN not in images:
+        raise InputError(f"{infrared / RUN}: missing; run the stage infer_ir first")
+    return {
+        "id": row.id,
+        "daytime": row.daytime,
+        "caption": row.caption,
+        "images": images,
+        "scores": scores.of_item(row.id),
+        "attention": attention_overlays(infrared, row.id, media),
+    }

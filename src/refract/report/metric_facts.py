@@ -1,0 +1,110 @@
+"""What the metrics are called on the page, their units, and which way is better."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Literal
+
+Better = Literal["higher", "lower", "one", "none"]  # one: the aim is a value of 1
+
+
+@dataclass(frozen=True)
+class MetricFacts:
+    """key: dotted name in the tables. digits: decimals shown. about: one sentence.
+
+    is_key: whether the page shows it at once, not only when asked for more.
+    """
+
+    key: str
+    label: str
+    unit: str = ""
+    better: Better = "none"
+    digits: int = 3
+    about: str = ""
+    is_key: bool = False
+
+    def text(self, value: float) -> str:
+        """The value as it stands on the page, without its unit; a true minus sign."""
+        return f"{round(value, self.digits) + 0.0:.{self.digits}f}".replace("-", "−")
+
+    def signed(self, value: float) -> str:
+        """A difference, with its sign in any case."""
+        return f"{round(value, self.digits) + 0.0:+.{self.digits}f}".replace("-", "−")
+
+
+_REGION = "inside the product region"
+_ELSEWHERE = "Is the source kept outside the product?"
+_SOURCE_IS_ONE = "As a multiple of the source's own; 1 is the aim."
+_OWN_MODEL = "By the micro profile's own model; compares only with itself."
+
+# In the order of the page. A key may be a pattern, since names vary with the model that measured;
+# the first that fits counts.
+_KNOWN = tuple(
+    MetricFacts(*row[:-1], is_key=row[-1])
+    for row in (
+        ("psnr", "PSNR", "dB", "higher", 2, "Peak signal-to-noise ratio to the truth.", True),
+        ("ssim", "SSIM", "", "higher", 3, "Structural similarity to the truth.", True),
+        ("ms_ssim*", "MS-SSIM", "", "higher", 3, "Multi-scale structural similarity.", False),
+        ("lpips", "LPIPS", "", "lower", 3, "Perceptual distance to the truth, AlexNet.", True),
+        ("perceptual_micro", "Perceptual (micro)", "", "lower", 3, _OWN_MODEL, True),
+        ("l1", "L1", "", "lower", 4, "Mean absolute error, grey levels 0 to 1.", True),
+        ("edge_f1", "Edge F1", "", "higher", 3, "Edges against the truth's.", False),
+        ("edge_alignment", "Edge alignment", "", "one", 3,
+         "Edges that the visible picture has, over the truth's share.", False),
+        ("drift_px", "Drift", "px", "lower", 2, "Shift beyond the truth's own.", False),
+        ("product.fidelity", "Product fidelity", "", "higher", 3,
+         "Harmonic mean of colour, shape and motion.", True),
+        ("product.histogram_overlap", "Colour overlap", "", "higher", 3,
+         f"Overlap of colour histograms with the photo, {_REGION}.", True),
+        ("product.delta_e", "ΔE to the product", "", "lower", 1,
+         f"CIE76 colour difference to the photo, {_REGION}.", True),
+        ("product.clip_i_crop", "CLIP-I, crop", "", "higher", 3,
+         "The product's surroundings against the photo's.", True),
+        ("product.clip_micro_i_crop", "CLIP-I (micro), crop", "", "higher", 3, _OWN_MODEL, True),
+        ("background.psnr", "Background PSNR", "dB", "higher", 2, _ELSEWHERE, True),
+        ("background.ssim", "Background SSIM", "", "higher", 3, _ELSEWHERE, True),
+        ("background.lpips", "Background LPIPS", "", "lower", 4, _ELSEWHERE, False),
+        ("background.perceptual_micro", "Background (micro)", "", "lower", 4, _ELSEWHERE, False),
+        ("temporal.motion_fidelity*", "Motion fidelity", "", "higher", 3,
+         "Do points move as in the source?", True),
+        ("temporal.relative_warp_error", "Warp error", "× source", "one", 3, _SOURCE_IS_ONE, True),
+        ("temporal.relative_change", "Frame change", "× source", "one", 3, _SOURCE_IS_ONE, False),
+        ("temporal.relative_consistency", "Consistency", "× source", "one", 3,
+         _SOURCE_IS_ONE, False),
+        ("temporal.flickering", "Flickering", "", "none", 3,
+         "VBench's score: 1 for a frozen clip, so no aim by itself.", False),
+        ("product.shape_iou", "Product shape", "", "higher", 3,
+         "Is the product where it should be, and of its shape?", False),
+        ("product.motion_agreement", "Product motion", "", "higher", 3,
+         "Does the product move as the source does?", False),
+        ("product.clip_i", "CLIP-I", "", "higher", 3, "Whole frames against the photo.", False),
+        ("product.clip_micro_i", "CLIP-I (micro)", "", "higher", 3, _OWN_MODEL, False),
+        ("product.clip_t", "CLIP-T", "", "higher", 3, "Frames against the target prompt.", False),
+        ("product.clip_micro_t", "CLIP-T (micro)", "", "higher", 3, _OWN_MODEL, False),
+        ("product.dino_i_crop", "DINO-I, crop", "", "higher", 3,
+         "The product's surroundings against the photo's.", False),
+        ("product.dino_i", "DINO-I", "", "higher", 3, "Whole frames against the photo.", False),
+    )
+)  # fmt: skip
+
+
+def metric_facts(key: str) -> MetricFacts:
+    """Facts of a metric; one not known here goes by its own name, without a better direction."""
+    for facts in _KNOWN:
+        if fnmatchcase(key, facts.key):
+            return replace(facts, key=key)
+    return MetricFacts(key, key.replace(".", ": ").replace("_", " "), digits=4)
+
+
+def in_order(keys: Iterable[str]) -> list[MetricFacts]:
+    """Facts of metrics: key figures first, then known ones, then the others as they come."""
+    places = {facts.label: place for place, facts in enumerate(_KNOWN)}
+    found = [metric_facts(key) for key in keys]
+    return sorted(found, key=lambda f: (not f.is_key, places.get(f.label, len(places))))
+
+
+def merit(facts: MetricFacts, value: float) -> float:
+    """The value turned so that more is better."""
+    if facts.better == "one":
+        return -abs(value - 1)
+    return -value if facts.better == "lower" else value

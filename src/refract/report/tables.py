@@ -1,0 +1,131 @@
+"""The long-format tables of the evaluation, read into small typed structures."""
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+
+from refract.errors import InputError, shorten
+
+INFRARED_TABLE = "infrared_items.csv"
+EDIT_TABLE = "edit_cases.csv"
+FRAME_TABLE = "edit_frames.csv"
+CURVE_TABLE = "strength_curve.csv"
+KNOWN_TABLES = (INFRARED_TABLE, EDIT_TABLE, FRAME_TABLE, CURVE_TABLE)
+
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ItemScores:
+    """values: metric -> variant -> item -> value, each level in the order of the table."""
+
+    values: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+
+    def add(self, metric: str, variant: str, item: str, value: float) -> None:
+        self.values.setdefault(metric, {}).setdefault(variant, {})[item] = value
+
+    def of_item(self, item: str) -> dict[str, dict[str, float]]:
+        """variant -> metric -> value of one item."""
+        found: dict[str, dict[str, float]] = {}
+        for metric, variants in self.values.items():
+            for variant, items in variants.items():
+                if item in items:
+                    found.setdefault(variant, {})[metric] = items[item]
+        return found
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """A mean over the cases and its interval at one reference strength."""
+
+    strength: float
+    mean: float
+    low: float
+    high: float
+    count: float
+
+
+Frames = dict[str, dict[str, dict[str, list[float | None]]]]  # case -> metric -> variant -> values
+
+
+def read_scores(path: Path, item_column: str) -> ItemScores:
+    """Rows of item, variant, metric, value; empty where there is no such table.
+
+    Raises:
+        InputError: a column is missing or a value is no finite number.
+    """
+    scores = ItemScores()
+    for row in _rows(path, (item_column, "variant", "metric", "value")):
+        scores.add(row["metric"], row["variant"], row[item_column], _number(path, row, "value"))
+    return scores
+
+
+def read_groups(path: Path) -> dict[str, str]:
+    """Item -> time of day of the infrared table; empty where there is no such table."""
+    return {row["item"]: row["daytime"] for row in _rows(path, ("item", "daytime"))}
+
+
+def read_frames(path: Path) -> Frames:
+    """One value a frame, None where the table has none; empty where there is no such table."""
+    found: Frames = {}
+    for row in _rows(path, ("case", "variant", "metric", "frame", "value")):
+        frame = _number(path, row, "frame")
+        if frame != int(frame) or not 0 <= frame < 1_000_000:
+            raise InputError(
+                f"{path}: frame {shorten(row['frame'])}: must be a whole number from 0"
+            )
+        metrics = found.setdefault(row["case"], {})
+        values = metrics.setdefault(row["metric"], {}).setdefault(row["variant"], [])
+        values += [None] * (int(frame) + 1 - len(values))
+        values[int(frame)] = _number(path, row, "value")
+    return found
+
+
+def read_curve(path: Path) -> dict[str, list[CurvePoint]]:
+    """Metric -> points in the order of the table; empty where there is no such table."""
+    curves: dict[str, list[CurvePoint]] = {}
+    for row in _rows(path, ("metric", "strength", "mean", "low", "high", "count")):
+        point = CurvePoint(
+            *(_number(path, row, name) for name in ("strength", "mean", "low", "high", "count"))
+        )
+        curves.setdefault(row["metric"], []).append(point)
+    return curves
+
+
+def read_any(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a table of whatever columns."""
+    rows = list(_lines(path))
+    return (rows[0], rows[1:]) if rows else ([], [])
+
+
+def _lines(path: Path) -> Iterator[list[str]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            yield from csv.reader(file)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read as a table ({error})") from error
+
+
+def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[Row]:
+    if not path.is_file():
+        return
+    header, lines = read_any(path)
+    lacking = [name for name in columns if name not in header]
+    if lacking:
+        raise InputError(f"{path}: column {lacking[0]} is missing; needs {', '.join(columns)}")
+    for number, line in enumerate(lines, start=2):
+        if len(line) != len(header):
+            raise InputError(f"{path}:{number}: has {len(line)} cells, must have {len(header)}")
+        yield dict(zip(header, line, strict=True))
+
+
+def _number(path: Path, row: Row, column: str) -> float:
+    try:
+        value = float(row[column])
+    except ValueError:
+        value = float("nan")
+    if not isfinite(value):
+        raise InputError(f"{path}: {column} {shorten(row[column])}: must be a finite number")
+    return value
