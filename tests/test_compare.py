@@ -252,7 +252,7 @@ def test_an_unknown_revision_is_told(repository: Path) -> None:
         with pytest.raises(InputError, match="'nowhere': unknown Git revision 'nowhere'; allowed"):
             find_revision(repo, "nowhere")
         with pytest.raises(
-            InputError, match=r"HEAD~2 \(.*\) has no out/plots/edit_cases.csv, or an"
+            InputError, match=r"HEAD~2 \(.*\) has no out/plots/edit_cases.csv, in git"
         ):
             compare(repo, find_revision(repo, "HEAD"), find_revision(repo, "HEAD~2"), ["edit"], HOW)
 

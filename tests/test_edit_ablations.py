@@ -87,7 +87,7 @@ class Lab(Workshop):
         super().__init__(folder, model)
         self.set(evaluate={
             "clip_model": str(clip), "clip_revision": None, "lpips_weights": None,
-            "dino_model": None, "dino_revision": None,
+            "dino_model": None, "dino_revision": None, "inception_weights": None, "votes": None,
             "bootstrap": 100, "dilate_px": 2, "sheet_items": 1,
         })  # fmt: skip
         self.cases = {name: self._case(name, seed) for name, seed in (("cup", 0), ("mug", 1))}

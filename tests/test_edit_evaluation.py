@@ -20,7 +20,9 @@ def _result() -> EditEvaluation:
         for name, shift in (("a", 0.0), ("b", 0.1), ("c", 0.2))
     }
     # one case without masks
-    cases["bare"] = {v: {"product.clip_i": 0.5} for v in ("source", "plain", "s050", "reference")}
+    cases["bare"] = {
+        v: {"product.clip_micro_i": 0.5} for v in ("source", "plain", "s050", "reference")
+    }
     return EditEvaluation(cases, [0.5])
 
 
@@ -51,7 +53,7 @@ def test_cases_without_masks_are_left_out_of_means_and_counted() -> None:
     tree = edit_metrics(_result(), INTERVAL)
     assert tree["background"]["count"] == 3
     assert tree["product"]["count"] == 3
-    assert tree["product"]["clip_i"] == 0.5  # needs no mask
+    assert tree["product"]["clip_micro_i"] == 0.5  # needs no mask
 
 
 def test_no_masks_at_all_leaves_the_keys_out() -> None:

@@ -180,8 +180,8 @@ def test_the_files_that_dvc_tracks_are_few_rows_of_the_details_each_of_them_defi
         assert all("better: " in text for text in metrics.values())
         for key in details:
             name = key.removesuffix("_low").removesuffix("_high")
-            if not name.startswith(("gain", "baseline", "plain", "source", "curve", "day", "night")):
-                known = name in metrics or name.endswith("count") or name.startswith("about")
+            if name.partition(".")[0] in ("product", "background", "temporal"):
+                known = name in metrics or name.endswith("count")
                 assert known, f"{half}: {key} has no definition"
     assert 10 < rows <= 30
 

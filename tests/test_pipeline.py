@@ -139,7 +139,7 @@ def test_all_six_stages_run_and_write_metrics(repo: Path, reproduced: str) -> No
         assert 0 <= product["histogram_overlap_low"] <= product["histogram_overlap"] <= 1
         assert group["background"]["psnr"] > 0
         assert "relative_consistency" in group["temporal"]
-        assert {"clip_i", "clip_i_crop"} <= product.keys()
+        assert {"clip_micro_i", "clip_micro_i_crop"} <= product.keys()
 
 
 def test_second_repro_does_nothing(repo: Path, reproduced: str) -> None:

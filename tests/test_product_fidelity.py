@@ -33,7 +33,9 @@ BACKGROUND = background_region([REGION], 4)
 
 def _ground() -> np.ndarray:
     noise = np.random.default_rng(0).normal(0, 1, (PX, PX))
-    gray = 130 + 10 * gaussian_filter(noise, 2) / 0.14  # soft, or it hides the product from the flow
+    gray = (
+        130 + 10 * gaussian_filter(noise, 2) / 0.14
+    )  # soft, or it hides the product from the flow
     return np.repeat(gray.clip(60, 200).astype(np.uint8)[None, ..., None], 3, axis=-1)
 
 

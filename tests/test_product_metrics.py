@@ -3,16 +3,16 @@ import pytest
 import torch
 
 from refract.image_metrics import PSNR_CEILING
+from refract.photo_similarity import cosines
 from refract.product_metrics import (
     ProductPhoto,
-    adjacent_similarity,
+    adjacent_similarities,
     background_region,
     background_scores,
     colour_scores,
     crop_square,
     frame_change,
     outside_only,
-    similarity_to,
 )
 
 T, PX = 5, 48
@@ -93,18 +93,20 @@ def test_a_frozen_video_is_more_consistent_than_its_source_and_does_not_move() -
     frozen = np.broadcast_to(source[:1], source.shape)
     assert frame_change(frozen) == 0 < frame_change(source)
     features = torch.nn.functional.normalize(torch.from_numpy(source).float().flatten(1), dim=1)
-    assert adjacent_similarity(features) < 1
-    assert adjacent_similarity(features[:1].expand(T, -1)) == pytest.approx(1.0)
+    assert max(adjacent_similarities(features)) < 1
+    assert adjacent_similarities(features[:1].expand(T, -1)) == pytest.approx([1.0] * (T - 1))
 
 
 def test_one_frame_has_no_change() -> None:
     assert np.isnan(frame_change(_clip(RED)[:1]))
-    assert np.isnan(adjacent_similarity(torch.ones(1, 4)))
+    assert adjacent_similarities(torch.ones(1, 4)) == []
 
 
 def test_similarity_is_the_mean_cosine() -> None:
     features = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    assert similarity_to(features, torch.tensor([[1.0, 0.0]])) == pytest.approx(0.5)
+    found = cosines("product.a_i", features, torch.tensor([[1.0, 0.0]]))
+    assert found.series == {"product.a_i": [1.0, 0.0]}
+    assert found.scores == {"product.a_i": pytest.approx(0.5)}
 
 
 def test_crop_holds_the_product_and_an_empty_mask_gives_the_frame() -> None:

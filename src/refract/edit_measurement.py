@@ -1,5 +1,6 @@
 """The editing half of the evaluation: details for the metrics, tables and an image sheet."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,7 +26,10 @@ from refract.params.cases import Case
 from refract.plot_tables import write_table
 from refract.product_metrics import ERODE_PX
 from refract.run_facts import bank_facts, count_fallbacks, edit_facts
+from refract.score_store import ScoreStore
 from refract.user_study.votes_folder import measure_votes
+
+logger = logging.getLogger(__name__)
 
 CASE_COLUMNS = ("case", "variant", "metric", "value")
 FRAME_COLUMNS = ("case", "variant", "metric", "frame", "value")
@@ -42,16 +46,19 @@ def measure_edits(
     strengths = curve_strengths(edits)
     scores: dict[str, dict[str, ClipScores]] = {}
     series: Series = {}
+    store = ScoreStore(judge.about_edits())
     names, rows = list(cases), []
     shown = {names[place] for place in spread(len(names), judge.params.sheet_items)}
     for name in tqdm(names, desc="edit metrics", unit="case"):
         found = load_edit_case(name, cases[name], edits, judge.params.dilate_px, banks)
         case = with_cheats(found)
         scorer = CaseScorer(case, judge.clip, judge.perceptual, judge.dino)
-        scores[name] = {variant: scorer.scores(variant) for variant in case.clips}
-        series[name] = {variant: scorer.series(variant) for variant in case.clips}
+        measured = {variant: store.measure(scorer, variant) for variant in case.clips}
+        scores[name] = {variant: one.scores for variant, one in measured.items()}
+        series[name] = {variant: one.series for variant, one in measured.items()}
         if name in shown:
             rows.append(edit_row(case, _label(name, scores[name])))
+    logger.info("edit metrics: %d clips hit, %d measured", store.store.hits, store.store.computed)
     result = EditEvaluation(scores, strengths)
     write_edit_tables(judge, result, series, plots)
     if rows:
@@ -84,7 +91,7 @@ def _about(judge: Judge, result: EditEvaluation) -> Tree:
         "product_region": f"target_mask, else source_mask; {ERODE_PX} px inside its outline",
         "background": f"further than {judge.params.dilate_px} px from every mask",
         "metrics": {
-            metric: f"{EDIT_METRICS[metric].text} (better: {EDIT_METRICS[metric].better})"
+            metric: f"{EDIT_METRICS[metric].text} (better: {EDIT_METRICS[metric].better or '-'})"
             for metric in result.metrics(RESULT)
         },
     }

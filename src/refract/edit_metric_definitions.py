@@ -15,12 +15,12 @@ from refract.product_motion import OUTLINE_PX
 
 Better = Literal["higher", "lower", "one"]  # one: 1 is the aim, both sides of it are worse
 
-ARROWS: dict[Better, str] = {"higher": "↑", "lower": "↓", "one": "→1"}
-
 
 @dataclass(frozen=True)
 class Definition:
-    better: Better
+    """better: None for what is described, not judged."""
+
+    better: Better | None
     text: str
 
 
@@ -147,7 +147,7 @@ _TEMPORAL = {
         f"{TRACK_METHOD}",
     ),
     "temporal.flickering": Definition(
-        "higher",
+        None,
         "VBench's temporal flickering: 1 - mean absolute difference of adjacent frames / 255; a "
         "frozen clip is perfect by it and motion counts as flicker; Huang et al. 2024",
     ),

@@ -66,23 +66,24 @@ class CaseScorer:
     dino: ImageEncoder | None = None  # None leaves its measures out
     _seen: dict[bytes, Measured] = field(default_factory=dict)
 
+    def measured(self, variant: str) -> Measured:
+        """Scores and series together."""
+        frames = self.case.clips[variant]
+        content = hashlib.sha256(frames.tobytes()).digest()
+        if content not in self._seen:
+            self._seen[content] = self._measure(frames)
+        return self._seen[content]
+
     def scores(self, variant: str) -> ClipScores:
         """One value a metric; nan where a measure has no value for this clip."""
-        return self._measure_once(variant).scores
+        return self.measured(variant).scores
 
     def series(self, variant: str) -> ClipSeries:
         """The same by frame, T values, or by pair of adjacent frames, T - 1 values.
 
         Under the keys of the scores they unfold, for those that can be told frame by frame.
         """
-        return self._measure_once(variant).series
-
-    def _measure_once(self, variant: str) -> Measured:
-        frames = self.case.clips[variant]
-        content = hashlib.sha256(frames.tobytes()).digest()
-        if content not in self._seen:
-            self._seen[content] = self._measure(frames)
-        return self._seen[content]
+        return self.measured(variant).series
 
     def _measure(self, frames: Clip) -> Measured:
         features = self._features(frames)

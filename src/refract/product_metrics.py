@@ -144,11 +144,6 @@ def outside_only(clip: Clip, source: Clip, background: Region) -> Clip:
     return np.where(background[..., None], clip, source)
 
 
-def adjacent_similarity(features: torch.Tensor) -> float:
-    """Mean cosine of adjacent frames' unit features `[T, D]`; nan for a single frame."""
-    return finite_mean(adjacent_similarities(features))
-
-
 def adjacent_similarities(features: torch.Tensor) -> list[float]:
     """Cosine of each frame's unit features `[T, D]` with the next one's, T - 1 values."""
     similarities: list[float] = (features[1:] * features[:-1]).sum(1).tolist()
@@ -164,8 +159,3 @@ def frame_changes(clip: Clip) -> list[float]:
     """Mean absolute difference of each frame to the next one, levels of 255, T - 1 values."""
     changes: list[float] = np.abs(np.diff(clip.astype(np.int16), axis=0)).mean((1, 2, 3)).tolist()
     return changes
-
-
-def similarity_to(features: torch.Tensor, reference: torch.Tensor) -> float:
-    """Mean cosine of unit features `[T, D]` to one unit feature `[1, D]`: CLIP-I."""
-    return float((features @ reference.T).mean())

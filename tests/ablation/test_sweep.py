@@ -159,7 +159,7 @@ class Script(ExperimentQueue):
     def start_workers(self, jobs: int) -> None:
         self.asked.append(f"start {jobs}")
 
-    def lost(self, names: list[str]) -> list[str]:
+    def lost(self, names: list[str], patience_s: float = 0.0) -> list[str]:
         found, self.lost_ones = self.lost_ones, []
         return found
 
@@ -207,7 +207,8 @@ def test_points_that_share_an_experiment_stay_apart() -> None:
 def test_an_experiment_without_worker_is_stopped(hasty: None) -> None:
     script = Script([{"a": "running", "b": "finished"}, {"a": "gone", "b": "finished"}])
     script.lost_ones = ["a"]
-    assert [point.error for point in wait(script, POINTS, 1, "t")] == ["error of a", ""]
+    told = ["its worker died; run the sweep again", ""]
+    assert [point.error for point in wait(script, POINTS, 1, "t")] == told
     assert script.asked == ["stop a"]
 
 

@@ -28,7 +28,7 @@ from refract.errors import InputError
 logging.getLogger("kombu.connection").setLevel(logging.ERROR)  # warns that the queue is local
 
 State = Literal["finished", "running", "queued", "gone"]
-_ASKED_TIMES = 3
+_ASKED_TIMES = 5
 _SETTLE_S = 30.0  # how long killed experiments may take to clear up
 
 
@@ -38,6 +38,7 @@ class ExperimentQueue:
     def __init__(self, repo: Repo, commit: str) -> None:
         self._repo, self._commit = repo, commit
         self._queue = repo.experiments.celery_queue
+        self._lifeless: dict[str, float] = {}  # name -> when it was first seen so
 
     def revision(self, name: str) -> str | None:
         """The commit of a finished experiment."""
@@ -104,17 +105,19 @@ class ExperimentQueue:
             os.environ["PATH"] = os.pathsep.join([here, os.environ.get("PATH", os.defpath)])
         self._queue.start_workers(jobs)
 
-    def lost(self, names: list[str]) -> list[str]:
+    def lost(self, names: list[str], patience_s: float = 0.0) -> list[str]:
         """Those whose worker died, a reboot for instance, so that they would "run" for ever.
 
         Without a living process an experiment is being set up or collected by its worker, which
         says so when asked; it is asked several times, since a busy machine answers late.
+        patience_s: how long it must have been lifeless, from look to look.
         """
+        now = time.monotonic()
         active = {entry.name: entry for entry in self._queue.iter_active() if entry.name in names}
         lifeless = [name for name, entry in active.items() if not self._lives(entry.stash_rev)]
-        if lifeless and not any(self._at_work() for _ in range(_ASKED_TIMES)):
-            return lifeless
-        return []
+        self._lifeless = {name: self._lifeless.get(name, now) for name in lifeless}
+        old = [name for name, since in self._lifeless.items() if now - since >= patience_s]
+        return old if old and not any(self._at_work() for _ in range(_ASKED_TIMES)) else []
 
     def _lives(self, stash_revision: str) -> bool:
         process = self._queue.proc.get(stash_revision)

@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 _POLL_S = 1.0
 _GONE_POLLS = 4  # moving from place to place an experiment may be in none for a moment
 _CARE_S = 20.0  # between looks at whether there are workers at all
+_PATIENCE_S = 60.0  # without a process, before a worker is thought dead
 
 
 def run_sweep(repo: Repo, name: str, grid: Grid, params_path: Path, jobs: int) -> Sweep:
@@ -81,7 +82,7 @@ def wait(queue: ExperimentQueue, points: list[Point], jobs: int, title: str) -> 
     pending = {point.experiment: point for point in points if not point.reused}
     ended = {point.label: point for point in points if point.reused}  # two may share one
     gone = dict.fromkeys(pending, 0)
-    cared = float("-inf")
+    cared, lost = float("-inf"), set[str]()
     with tqdm(total=len(points), initial=len(ended), desc=title, unit="point") as progress:
         while pending:
             states = queue.states(list(pending))
@@ -89,32 +90,36 @@ def wait(queue: ExperimentQueue, points: list[Point], jobs: int, title: str) -> 
                 gone[name] = gone[name] + 1 if state == "gone" else 0
                 if state == "finished" or gone[name] >= _GONE_POLLS:
                     point = pending.pop(name)
-                    ended[point.label] = _end(queue, point, state == "finished")
+                    ended[point.label] = _end(queue, point, state == "finished", name in lost)
                     progress.update()
             running = [pending[name].label for name in pending if states[name] == "running"]
             told = f"running {', '.join(running) or 'none'}"
             progress.set_postfix_str(told, refresh=told != progress.postfix)
             if pending and time.monotonic() - cared > _CARE_S:
-                _care(queue, list(pending), jobs)
+                lost |= _care(queue, list(pending), jobs)
                 cared = time.monotonic()
             elif pending:
                 time.sleep(_POLL_S)
     return [ended[point.label] for point in points]
 
 
-def _end(queue: ExperimentQueue, point: Point, finished: bool) -> Point:
+def _end(queue: ExperimentQueue, point: Point, finished: bool, lost: bool) -> Point:
     if finished:
         return point
-    error = queue.error_of(point.experiment)
+    error = "its worker died; run the sweep again" if lost else queue.error_of(point.experiment)
     # Beside the progress bar, at once: the others may take hours yet.
     tqdm.write(f"{point.label} failed: {error} (dvc queue logs {point.experiment})")
     return point.failed(error)
 
 
-def _care(queue: ExperimentQueue, names: list[str], jobs: int) -> None:
-    """Start workers that are missing; stop experiments whose worker died, which ends them."""
-    lost = queue.lost(names)
+def _care(queue: ExperimentQueue, names: list[str], jobs: int) -> set[str]:
+    """Start workers that are missing; stop experiments whose worker died, and return those.
+
+    They are not queued again here: the working tree may be another by now.
+    """
+    lost = queue.lost(names, _PATIENCE_S)
     if lost:
         queue.stop(lost)
     if "queued" in queue.states(names).values():
         queue.start_workers(jobs)
+    return set(lost)

@@ -17,11 +17,14 @@ from PIL import Image
 
 from refract.errors import InputError
 from refract.image_reading import read_rgb
+from refract.import_closure import closure
+from refract.item_store import ItemStore, state_root
 
 MEDIA = "media"  # folder beside the page
 LEAST_SIDE_PX = 192  # smaller clips are enlarged by a whole factor: VP9 halves the colours' grid
 GROUP_FRAMES = 4  # a key frame so often that a seek decodes few frames
 _NAME_DIGITS = 20
+_CLIP_FILE = "clip.webm"
 
 _VP9 = [
     "-an", "-c:v", "libvpx-vp9", "-pix_fmt", "yuv420p", "-crf", "16", "-b:v", "0",
@@ -40,6 +43,7 @@ class MediaFolder:
 
     page: Path
     _clips: dict[tuple[str, int], str] = field(default_factory=dict)
+    _encodings: ItemStore = field(default_factory=lambda: ItemStore(state_root(), "report"))
 
     def picture(self, pixels: NDArray[np.uint8]) -> str:
         """A picture [H, W] or [H, W, 3] as PNG."""
@@ -70,8 +74,21 @@ class MediaFolder:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         factor = max(1, -(-LEAST_SIDE_PX // short_side))
         if (digest, factor) not in self._clips:
-            self._clips[digest, factor] = self._store(_encode(path, factor), "webm")
+            self._clips[digest, factor] = self._store(self._encoded(path, digest, factor), "webm")
         return self._clips[digest, factor]
+
+    def _encoded(self, path: Path, digest: str, factor: int) -> bytes:
+        """From the item store where an earlier page had the clip: most of a sweep's are alike."""
+        key = self._encodings.key(
+            params={"factor": factor}, inputs={"clip": digest}, code=closure(__name__)
+        )
+        slot = self._encodings.get(key)
+        if slot is not None:
+            return (slot / _CLIP_FILE).read_bytes()
+        content = _encode(path, factor)
+        with self._encodings.create(key) as folder:
+            (folder / _CLIP_FILE).write_bytes(content)
+        return content
 
     def _store(self, content: bytes, suffix: str) -> str:
         name = f"{MEDIA}/{hashlib.sha256(content).hexdigest()[:_NAME_DIGITS]}.{suffix}"

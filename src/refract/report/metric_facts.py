@@ -44,7 +44,9 @@ _KNOWN = tuple(
     for row in (
         ("psnr", "PSNR", "dB", "higher", 2, "Peak signal-to-noise ratio to the truth.", True),
         ("ssim", "SSIM", "", "higher", 3, "Structural similarity to the truth.", True),
-        ("ms_ssim*", "MS-SSIM", "", "higher", 3, "Multi-scale structural similarity.", False),
+        ("ms_ssim", "MS-SSIM", "", "higher", 3, "Multi-scale structural similarity.", False),
+        ("ms_ssim_?", "MS-SSIM, fewer scales", "", "higher", 3,
+         "At the scales the panels have room for; compares only with itself.", False),
         ("lpips", "LPIPS", "", "lower", 3, "Perceptual distance to the truth, AlexNet.", True),
         ("perceptual_micro", "Perceptual (micro)", "", "lower", 3, _OWN_MODEL, True),
         ("l1", "L1", "", "lower", 4, "Mean absolute error, grey levels 0 to 1.", True),

@@ -21,7 +21,7 @@ class CurveChart:
     dots: list[tuple[float, float, str]]
     across: list[tuple[float, str]]
     up: list[tuple[float, str]]
-    count: float
+    count: int
     best: str
 
 

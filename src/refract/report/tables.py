@@ -44,7 +44,7 @@ class CurvePoint:
     mean: float
     low: float
     high: float
-    count: float
+    count: int
 
 
 Frames = dict[str, dict[str, dict[str, list[float | None]]]]  # case -> metric -> variant -> values
@@ -87,9 +87,10 @@ def read_curve(path: Path) -> dict[str, list[CurvePoint]]:
     """Metric -> points in the order of the table; empty where there is no such table."""
     curves: dict[str, list[CurvePoint]] = {}
     for row in _rows(path, ("metric", "strength", "mean", "low", "high", "count")):
-        point = CurvePoint(
-            *(_number(path, row, name) for name in ("strength", "mean", "low", "high", "count"))
+        strength, mean, low, high, count = (
+            _number(path, row, name) for name in ("strength", "mean", "low", "high", "count")
         )
+        point = CurvePoint(strength, mean, low, high, int(count))
         curves.setdefault(row["metric"], []).append(point)
     return curves
 

@@ -1,6 +1,13 @@
 // The video viewer: cases, clips in step, strength and baselines, curves by frame, scores.
 
-const EXTRA_COLOURS = ["third", "fourth", "fifth", "other"];
+// Style classes of the baselines' lines, "v-" before them; then the same again, dashed.
+const EXTRA_COLOURS = ["third", "fourth", "fifth", "other", "third dashed", "fourth dashed", "fifth dashed"];
+
+// Variants whose lines are off at first: nine at once tell nothing.
+function baselinesOf(data) {
+  const found = data.cases.flatMap((one) => Object.values(one.frameScores).flatMap(Object.keys));
+  return new Set(found.filter((variant) => variantOf(data, variant).colour === "other" && !/^s\d{3,}$/.test(variant)));
+}
 
 function startVideo(viewer, data) {
   const cases = data.cases;
@@ -8,7 +15,7 @@ function startVideo(viewer, data) {
   const clips = new ClipsInStep(showFrame, showState);
   const curves = new FrameCurves(part(viewer, "plot"), (frame) => { clips.pause(); clips.seek(frame); });
   const [time, clock, play] = ["time", "clock", "play"].map((name) => part(viewer, name));
-  const state = { case: null, variant: "reference", other: "plain", metric: null, hidden: new Set() };
+  const state = { case: null, variant: "reference", other: "plain", metric: null, hidden: baselinesOf(data) };
 
   // Strengths the reference screen offers: the curve's and the result's own, the plain edit at 0.
   function strengths() {
