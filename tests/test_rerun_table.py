@@ -43,7 +43,8 @@ if name == "extract_ref_banks" and not infrared_case:
 for option in ("--triptychs", "--adapter", "--infrared", "--banks", "--edits"):
     facts += [path.read_text() for path in sorted(Path(paths.get(option, "none")).glob("*"))]
 digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-outputs = [Path(paths[key], "result") for key in ("--output", "--plots", "--report") if key in paths]
+folders = [paths[key] for key in ("--output", "--plots", "--report") if key in paths]
+outputs = [Path(folder, "result") for folder in folders]
 if "--metrics" in paths:
     for folder in (Path(paths["--metrics"]), Path(paths["--metrics"], "details")):
         outputs += [folder / f"{{half}}.json" for half in ("infrared", "edit")]
