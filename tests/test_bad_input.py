@@ -17,9 +17,9 @@ ARGUMENTS = {
     "infer_ir": "--triptychs --adapter --output",
     "extract_ref_banks": "--cases --adapter --triptychs --output",
     "flowalign_edit": "--cases --banks --output",
-    "evaluate": "--cases --triptychs --infrared --banks --edits --metrics --plots",
+    "evaluate": "--cases --triptychs --infrared --banks --edits --metrics --plots --report",
 }
-OUTPUTS = ("--output", "--metrics", "--plots")
+OUTPUTS = ("--output", "--metrics", "--plots", "--report")
 
 # (stage, key, value it gets, what the error must say)
 PARAMS = [
