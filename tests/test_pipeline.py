@@ -107,7 +107,7 @@ def reproduced(repo: Path) -> str:
 
 def read_metrics(repo: Path) -> dict[str, dict]:
     return {
-        name: json.loads((repo / f"metrics/{name}.json").read_text())
+        name: json.loads((repo / f"metrics/details/{name}.json").read_text())
         for name in ("infrared", "edit")
     }
 
@@ -149,11 +149,11 @@ def test_second_repro_does_nothing(repo: Path, reproduced: str) -> None:
 def test_recomputed_from_scratch_the_metrics_are_the_same_bytes(
     repo: Path, reproduced: str
 ) -> None:
-    before = {path.name: path.read_bytes() for path in (repo / "metrics").glob("*.json")}
+    before = {str(path): path.read_bytes() for path in (repo / "metrics").rglob("*.json")}
     shutil.rmtree(repo / ".state")
     output = dvc(repo, "repro", "--force", "--no-run-cache")
     assert len(stages_run(output)) == 6
-    assert {path.name: path.read_bytes() for path in (repo / "metrics").glob("*.json")} == before
+    assert {str(path): path.read_bytes() for path in (repo / "metrics").rglob("*.json")} == before
 
 
 def test_experiment_on_strength_reruns_the_edit_half_only(repo: Path, reproduced: str) -> None:
