@@ -1,1 +1,1 @@
-"""A package rather than a bare folder: torch-fidelity installs a `tests` that would go before it."""
+"""A package, not a bare folder: torch-fidelity installs a `tests` that would go before it."""
