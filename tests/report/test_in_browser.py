@@ -199,10 +199,10 @@ def test_scenes_filter_sort_and_move_by_keyboard(visit: Visit) -> None:
     thumbs.first.focus()
     visit.page.keyboard.press("ArrowRight")
     assert "00002N" in visit.page.inner_text("#infrared h3[data-part=title]")
-    visit.page.check("#infrared input[value=day]", force=True)
+    visit.page.locator("#infrared input[value=day]").press("Space")  # as by keyboard
     assert thumbs.count() == 1
     assert "00001D" in visit.page.inner_text("#infrared h3[data-part=title]")
-    visit.page.check('#infrared input[value=""]', force=True)
+    visit.page.locator('#infrared input[value=""]').press("Space")
     visit.page.select_option("[data-part=sort]", "psnr best")
     shown = [float(text.split()[0]) for text in thumbs.all_inner_texts()]
     assert shown == sorted(shown, reverse=True) and len(shown) == 2
