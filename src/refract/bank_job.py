@@ -16,6 +16,7 @@ from refract.device import pick_device
 from refract.errors import InputError
 from refract.import_closure import closure
 from refract.item_store import ItemStore, hash_file, materialise, state_root
+from refract.memory_options import memory_options
 from refract.model_identity import model_identity
 from refract.params.bank_stage import BankParams
 from refract.params.cases import INFRARED_REFERENCE, Case
@@ -93,7 +94,8 @@ class BankJob:
             "reference banks on %s, %s, model %s (%s)",
             device, video.dtype, video.path, self.identity,
         )  # fmt: skip
-        return WanModel(video.path, video.revision, video.dtype, device)
+        options = memory_options(video, "video_model")
+        return WanModel(video.path, video.revision, video.dtype, device, options)
 
     @cached_property
     def infrared(self) -> "InfraredReferenceJob":
@@ -132,8 +134,7 @@ class BankJob:
             params={
                 **asdict(settings),
                 "prompt": case.target_prompt,
-                "dtype": params.video_model.dtype,
-                "max_sequence_length": params.video_model.max_sequence_length,
+                **params.video_model.result_settings(),
             },
             inputs=inputs,
             code=closure("refract.bank_making", "refract.wan_text"),

@@ -156,8 +156,7 @@ def _source_key(request: EditRequest, store: ItemStore, identity: str) -> str:
         "frames": flow.frames,
         "width": flow.width,
         "height": flow.height,
-        "dtype": model.dtype,
-        "max_sequence_length": model.max_sequence_length,
+        **model.result_settings(),
     }
     if source_reads:
         source_facts |= _settings(flow, source_reads)

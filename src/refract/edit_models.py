@@ -14,6 +14,7 @@ from refract.edit_items import EditRequest
 from refract.errors import InputError
 from refract.item_store import state_root
 from refract.latent_case_edit import LatentCaseEdit
+from refract.memory_options import memory_options
 from refract.model_identity import model_identity
 from refract.params.models import VideoModel
 from refract.vace_case_edit import VaceCaseEdit
@@ -64,7 +65,8 @@ class EditModel:
         logger.info(
             "edits on %s, %s, model %s (%s)", self._device, dtype, self._path, self.identity
         )
-        return self._kind(self._path, self._revision, dtype, self._device)
+        options = memory_options(self._settings, "video_model")
+        return self._kind(self._path, self._revision, dtype, self._device, options)
 
     def embed(self, requests: Sequence[EditRequest]) -> None:
         """Embed the prompts of all requests; the text encoder is gone afterwards."""

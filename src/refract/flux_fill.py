@@ -5,7 +5,7 @@ import refract.torchvision_compat  # noqa: F401  (before diffusers)
 # isort: split
 import logging
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import diffusers.utils.logging
 import numpy as np
@@ -19,11 +19,13 @@ from diffusers import (
 )
 from diffusers.pipelines.flux.pipeline_flux_fill import calculate_shift
 from torch import Tensor
+from transformers import CLIPTextModel, T5EncoderModel
 
 from refract.device import free_memory
 from refract.errors import InputError
 from refract.latent_packing import VAE_SCALE
-from refract.model_identity import local_model_folder
+from refract.memory_options import MemoryOptions, choose_attention, fit_vae, memory_options
+from refract.model_loading import ModelSource, load_tokenizer, whole
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,11 @@ class ModelReference(Protocol):
     def max_sequence_length(self) -> int: ...
 
 
+def options_of(model: ModelReference) -> MemoryOptions:
+    """How the section wants the model held and run; InputError for what is not offered."""
+    return memory_options(model, "infrared_model")
+
+
 class TextEmbedding(NamedTuple):
     """What FLUX reads of a prompt: T5 tokens [1, T, D] and the pooled CLIP vector [1, P]."""
 
@@ -48,22 +55,9 @@ class TextEmbedding(NamedTuple):
     pooled: Tensor
 
 
-def load_part(part: Any, subfolder: str, model: ModelReference, **options: Any) -> Any:
-    """`part.from_pretrained` of one subfolder; InputError where it is missing or unreadable."""
-    folder = local_model_folder(model.path)
-    try:
-        return part.from_pretrained(
-            str(folder or model.path),
-            subfolder=subfolder,
-            revision=model.revision,
-            **options,
-        )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
-        raise InputError(
-            f"{model.path}/{subfolder}: cannot load a {part.__name__}: {error}"
-        ) from error
+def files_of(model: ModelReference) -> ModelSource:
+    """Where the section says that the model's parts are."""
+    return ModelSource(model.path, model.revision, "infrared_model.path", "FluxFillPipeline")
 
 
 @dataclass(frozen=True)
@@ -94,16 +88,24 @@ class FillVae:
 
 def load_vae(model: ModelReference, device: str) -> FillVae:
     """The image VAE, frozen, on `device`; InputError where it is not of FLUX's geometry."""
-    vae = load_part(AutoencoderKL, "vae", model, dtype=_dtype(model))
+    vae = files_of(model).load("vae", whole(AutoencoderKL.from_pretrained), dtype=_dtype(model))
     scale = 2 ** (len(vae.config.block_out_channels) - 1)
     if scale != VAE_SCALE:
         raise InputError(f"{model.path}/vae: reduces pictures by {scale}, expected {VAE_SCALE}")
+    fit_vae(vae, options_of(model))
     return FillVae(vae.to(device).eval().requires_grad_(False))
 
 
-def load_transformer(model: ModelReference, device: str) -> FluxTransformer2DModel:
-    """The transformer, frozen, on `device`; InputError where it is not of the Fill kind."""
-    transformer = load_part(FluxTransformer2DModel, "transformer", model, dtype=_dtype(model))
+def load_transformer(
+    model: ModelReference, device: str, *, for_inference: bool = False
+) -> FluxTransformer2DModel:
+    """The transformer, frozen, on `device`; InputError where it is not of the Fill kind.
+
+    for_inference: where it may be too large for `device`, it waits on the CPU for the LoRA and for
+        `InfraredModel.fit_memory`. A training holds and computes it as it is.
+    """
+    load = whole(FluxTransformer2DModel.from_pretrained)
+    transformer = files_of(model).load("transformer", load, dtype=_dtype(model))
     config = transformer.config
     if config.in_channels != 6 * (config.out_channels or config.in_channels):
         raise InputError(
@@ -111,26 +113,19 @@ def load_transformer(model: ModelReference, device: str) -> FluxTransformer2DMod
             f"{config.out_channels} output channels, a Fill model has six times as many "
             "(noisy latents 1, masked picture 1, mask 4)"
         )
-    return transformer.to(device).eval().requires_grad_(False)
+    options = options_of(model)
+    choose_attention(transformer, options, device)
+    waits = for_inference and options.loads_on_cpu
+    return transformer.to("cpu" if waits else device).eval().requires_grad_(False)
 
 
 def encode_prompts(
     model: ModelReference, prompts: list[str], device: str
 ) -> dict[str, TextEmbedding]:
     """Embed prompts with the pipeline's own encoders, then free the encoders."""
-    folder = local_model_folder(model.path)
     diffusers.utils.logging.disable_progress_bar()  # a stage shows its own progress alone
     transformers.utils.logging.disable_progress_bar()
-    try:
-        pipeline = FluxFillPipeline.from_pretrained(
-            str(folder or model.path),
-            revision=model.revision,
-            dtype=_dtype(model),
-            transformer=None,
-            vae=None,
-        ).to(device)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{model.path}: cannot load the text encoders: {error}") from error
+    pipeline = _text_pipeline(model).to(device)
     embeddings = {}
     with torch.no_grad():
         for prompt in prompts:
@@ -143,9 +138,26 @@ def encode_prompts(
     return embeddings
 
 
+def _text_pipeline(model: ModelReference) -> FluxFillPipeline:
+    """The pipeline with what reads prompts, and nothing else."""
+    files, dtype = files_of(model), _dtype(model)
+    return FluxFillPipeline(
+        tokenizer=files.load("tokenizer", load_tokenizer),
+        tokenizer_2=files.load("tokenizer_2", load_tokenizer),
+        text_encoder=files.load("text_encoder", whole(CLIPTextModel.from_pretrained), dtype=dtype),
+        text_encoder_2=files.load(
+            "text_encoder_2", whole(T5EncoderModel.from_pretrained), dtype=dtype
+        ),
+        scheduler=None,
+        transformer=None,
+        vae=None,
+    )
+
+
 def load_sigmas(model: ModelReference, steps: int, tokens: int) -> Tensor:
     """The K + 1 descending noise levels of the model's own scheduler, from 1 (or less) to 0."""
-    scheduler = load_part(FlowMatchEulerDiscreteScheduler, "scheduler", model)
+    load = FlowMatchEulerDiscreteScheduler.from_pretrained
+    scheduler = files_of(model).load("scheduler", load)
     config = scheduler.config
     shift = calculate_shift(
         tokens,

@@ -16,6 +16,7 @@ from refract.flux_fill import (
     load_sigmas,
     load_transformer,
     load_vae,
+    options_of,
 )
 from refract.gray_levels import Levels, quantise
 from refract.infrared_model import stack_text
@@ -75,7 +76,10 @@ class InfraredGenerator:
         self.seed = seed
         self.samples = samples
         self.bits = bits
-        self.model = load_adapter(folder, lambda: load_transformer(reference, device), config)
+        self.model = load_adapter(
+            folder, lambda: load_transformer(reference, device, for_inference=True), config
+        )
+        self.model.fit_memory(options_of(reference), device)
         if guidance is not None:
             self.model.guidance = guidance
         self.vae = load_vae(reference, device)

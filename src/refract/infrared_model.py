@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from refract.fill_conditioning import replace_right
 from refract.flux_fill import TextEmbedding
 from refract.learnable_fusion import LearnableFusion
+from refract.memory_options import MemoryOptions, fit_transformer
 from refract.semantic_attention import KeyValue, SemanticConditioningAdapter
 from refract.semantic_conditioning import DiptychGrid, Layout, SemanticConditioning, Site
 
@@ -65,6 +66,13 @@ class InfraredModel(nn.Module):
     @property
     def device(self) -> torch.device:
         return self.transformer.device
+
+    def fit_memory(self, options: MemoryOptions, device: str) -> None:
+        """Hold and run the transformer as `options` say, for inference; all else on `device`."""
+        for part in (self.adapter, self.fusion):
+            if part is not None:
+                part.to(device)
+        fit_transformer(self.transformer, options, device)
 
     def project(self, semantic: Tensor) -> list[KeyValue] | None:
         """K and V of map tokens [B, n, 64], constant over the sampling steps of one map."""

@@ -77,8 +77,7 @@ class InfraredReferenceJob:
             params={
                 "steps": params.ref_bank.infrared_steps,
                 "seed": params.seed,
-                "dtype": section.dtype,
-                "max_sequence_length": section.max_sequence_length,
+                **section.result_settings(),
                 "frame": _frame(params),
             },
             inputs=inputs,

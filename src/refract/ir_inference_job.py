@@ -150,9 +150,7 @@ class InferenceJob:
                 "guidance": self.guidance,
                 "samples": self.settings.samples,
                 "bits": self.settings.bits,
-                "infrared_model": self.section.model_dump(
-                    mode="json", exclude={"path", "revision"}
-                ),
+                "infrared_model": self.section.result_settings(),
             },
             inputs=inputs,
             code=code,

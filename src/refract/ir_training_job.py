@@ -57,7 +57,7 @@ def train_adapter(
         params={
             "seed": seed,
             "ir_adapter": settings.model_dump(mode="json", exclude=_WITHOUT_EFFECT),
-            "infrared_model": section.model_dump(mode="json", exclude={"path", "revision"}),
+            "infrared_model": section.training_settings(),
             "processes": process_count(),  # each number of them sums in an order of its own
         },
         inputs=_hash_rows([*rows["train"], *rows["val"]], triptychs),
@@ -163,7 +163,7 @@ class _Job:
             self.state,
             panel_px=self.panel_px,
             model_identity=self.identity,
-            dtype=self.section.dtype,
+            dtype=self.section.vae_settings(),
             fusion_alpha=None if self.fusion else _fusion_alpha(self.settings),
         )
         self._fill(cache, [request for request, _ in both])

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-from refract.errors import InputError, shorten
+from refract.errors import InputError
 from refract.wan_model import WanModel
 
 _INDEX = "model_index.json"
@@ -24,7 +24,9 @@ class VaceModel(WanModel):
 
     @cached_property
     def transformer(self) -> Any:
-        model = self._load("transformer", _load_transformer, self.dtype)
+        from diffusers import WanVACETransformer3DModel
+
+        model = self._load("transformer", WanVACETransformer3DModel.from_pretrained, self.dtype)
         self._check_geometry(model.config)
         return model
 
@@ -114,20 +116,3 @@ class VaceModel(WanModel):
         if part != _INDEX:
             _ = self._index  # before gigabytes of another kind of model are read
         return super()._call(part, load, **options)
-
-
-def _load_transformer(source: str, **options: Any) -> Any:
-    """A VACE transformer with every weight; ValueError where the files lack some.
-
-    diffusers would fill missing weights with random ones and only log it, as for the transformer
-    of a text-to-video model, which lacks all that reads the condition.
-    """
-    from diffusers import WanVACETransformer3DModel
-
-    model, info = WanVACETransformer3DModel.from_pretrained(
-        source, output_loading_info=True, **options
-    )
-    missing = sorted(info["missing_keys"])
-    if missing:
-        raise ValueError(f"{len(missing)} weights are missing, {shorten(missing[0])} among them")
-    return model

@@ -8,21 +8,16 @@ from typing import Any, ClassVar
 import refract.torchvision_compat  # noqa: F401  before diffusers and transformers
 
 import torch
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-from safetensors import SafetensorError
 
 from refract.errors import InputError
+from refract.memory_options import MemoryOptions, choose_attention, fit_transformer, fit_vae
 from refract.model_identity import local_model_folder
+from refract.model_loading import ModelSource, load_tokenizer, whole
 
 logger = logging.getLogger(__name__)
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-# The root of the errors of huggingface_hub's HTTP client, named through it since the client changes
-# between its versions. A connection that breaks during a download is no OSError.
-_HTTP_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]
-_LOAD_ERRORS = (
-    OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError, _HTTP_ERROR,
-)  # fmt: skip
+_NO_OPTIONS = MemoryOptions("video_model")
 
 
 class WanModel:
@@ -39,17 +34,23 @@ class WanModel:
     layout: ClassVar[str] = "WanPipeline"
     setting: ClassVar[str] = "video_model.path"
 
-    def __init__(self, path: str, revision: str | None, dtype: str, device: str) -> None:
+    def __init__(
+        self,
+        path: str,
+        revision: str | None,
+        dtype: str,
+        device: str,
+        options: MemoryOptions = _NO_OPTIONS,
+    ) -> None:
         """path: folder in diffusers layout or hub id. dtype: float32, bfloat16 or float16.
 
+        options: how transformer and VAE are held and run; the text encoder knows none.
         Raises InputError for what is neither a folder here nor shaped like a hub id.
         """
-        folder = local_model_folder(path)
+        local_model_folder(path)  # to be told now, not at the first use
         self.name = path
-        self.device, self.dtype = device, _DTYPES[dtype]
-        self._source = path if folder is None else str(folder)
-        self._on_hub = folder is None
-        self._revision = revision if self._on_hub else None
+        self.device, self.dtype, self.options = device, _DTYPES[dtype], options
+        self._files = ModelSource(path, revision, self.setting, self.layout)
 
     @cached_property
     def transformer(self) -> Any:
@@ -71,9 +72,7 @@ class WanModel:
 
     @cached_property
     def tokenizer(self) -> Any:
-        from transformers import AutoTokenizer
-
-        return self._call("tokenizer", AutoTokenizer.from_pretrained)
+        return self._call("tokenizer", load_tokenizer)
 
     @cached_property
     def text(self) -> tuple[Any, Any]:
@@ -113,40 +112,16 @@ class WanModel:
             )
 
     def _load(self, part: str, load: Callable[..., Any], dtype: torch.dtype) -> Any:
-        model = self._call(part, load, torch_dtype=dtype, use_safetensors=True).to(self.device)
-        return model.eval().requires_grad_(False)
+        model = self._call(part, whole(load), torch_dtype=dtype)
+        model.eval().requires_grad_(False)
+        if part == "transformer":
+            choose_attention(model, self.options, self.device)
+            fit_transformer(model, self.options, self.device)
+            return model
+        if part == "vae":
+            fit_vae(model, self.options)
+        return model.to(self.device)
 
     def _call(self, part: str, load: Callable[..., Any], **options: Any) -> Any:
         logger.info("loading %s of %s", part, self.name)
-        try:
-            return load(self._source, subfolder=part, revision=self._revision, **options)
-        except _LOAD_ERRORS as error:
-            if "out of memory" in str(error).lower():
-                raise
-            raise InputError(
-                f"model {self.name}: cannot load {part}: {_reason(error)}; {self._advice()}"
-            ) from error
-
-    def _advice(self) -> str:
-        layout = f"in the layout of diffusers' {self.layout}, with safetensors"
-        if self._on_hub:
-            return (
-                f"its page, where its licence is, is https://huggingface.co/{self.name}; without "
-                f"access to it, set {self.setting} to a local folder {layout}"
-            )
-        return f"a folder or hub id {layout}, is needed: see {self.setting}"
-
-
-def _reason(error: BaseException) -> str:
-    """First line of an error, or that the hub was not reached.
-
-    diffusers calls the latter a missing file, which sends the reader the wrong way.
-    """
-    cause: BaseException | None = error
-    while cause is not None:
-        no_answer = isinstance(cause, _HTTP_ERROR) and not isinstance(cause, HfHubHTTPError)
-        if no_answer or isinstance(cause, LocalEntryNotFoundError):
-            kind = type(cause).__name__
-            return f"it is not in the cache and the hub cannot be reached ({kind})"
-        cause = cause.__cause__ or cause.__context__
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+        return self._files.load(part, load, **options)

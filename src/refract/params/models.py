@@ -1,10 +1,17 @@
 """The two generative models and how they are loaded."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from refract.params.section import Section
+
+TrainableAttention = Literal[
+    "native", "_native_math", "_native_flash", "_native_efficient", "_native_cudnn",
+    "flash", "_flash_3", "xformers",
+]  # fmt: skip
+Attention = TrainableAttention | Literal["sage"]  # which has no backward pass
+_ATTENTION = Field(description="diffusers' attention kernel; null is its default")
 
 
 class Model(Section):
@@ -21,10 +28,62 @@ class Model(Section):
     max_sequence_length: Annotated[
         int, Field(ge=1, le=512, description="prompt tokens given to the text encoder")
     ]
+    # What follows is off by default: a section made in code names only what it wants.
+    offload: Annotated[
+        Literal["none", "block", "leaf"],
+        Field(description="what of the transformer waits in main memory between its uses"),
+    ] = "none"
+    storage_dtype: Annotated[
+        Literal["float8_e4m3fn", "float8_e5m2"] | None,
+        Field(description="type in which the transformer's weights wait, cast to dtype for use"),
+    ] = None
+    vae_tiling: Annotated[bool, Field(description="code large pictures in tiles")] = False
+    vae_slicing: Annotated[bool, Field(description="code pictures of a batch singly")] = False
+    attention_backend: Annotated[Attention | None, _ATTENTION] = None
+    compile: Annotated[
+        bool, Field(description="compile the transformer's repeated blocks, for inference")
+    ] = False
+
+    @model_validator(mode="after")
+    def _check_compile(self) -> Self:
+        if self.compile and (self.offload != "none" or self.storage_dtype is not None):
+            raise ValueError(
+                "compile: true goes with neither offload nor storage_dtype, whose hooks the "
+                "compiler would leave uncompiled"
+            )
+        return self
+
+    def result_settings(self) -> dict[str, Any]:
+        """What results depend on besides the weights, for the keys of stored items.
+
+        `offload` is none of it. The other options count where they are on.
+        """
+        values = self.model_dump(mode="json", exclude={"path", "revision", "offload"})
+        off = {
+            name: field.default
+            for name, field in type(self).model_fields.items()
+            if not field.is_required()
+        }
+        return {
+            name: value for name, value in values.items() if name not in off or value != off[name]
+        }
+
+    def vae_settings(self) -> str:
+        """What the VAE's results depend on: the type and how pictures are divided."""
+        options = {"tiling": self.vae_tiling, "slicing": self.vae_slicing}
+        return "+".join([self.dtype, *(name for name, is_on in options.items() if is_on)])
 
 
 class InfraredModel(Model):
     """A FLUX.1-Fill-shaped image model."""
+
+    attention_backend: Annotated[TrainableAttention | None, _ATTENTION] = None
+
+    def training_settings(self) -> dict[str, Any]:
+        """What a training depends on besides the weights: `result_settings` that it knows."""
+        inference_only = {"storage_dtype", "compile"}
+        settings = self.result_settings()
+        return {name: value for name, value in settings.items() if name not in inference_only}
 
 
 class VideoModel(Model):
