@@ -21,6 +21,7 @@ from PIL import Image
 
 from refract.errors import InputError
 from refract.model_identity import local_model_folder
+from refract.pinned_revisions import revision_of
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ def _fetch(repository: str, revision: str | None) -> Path:
     try:
         found = snapshot_download(
             repository,
-            revision=revision,
+            revision=revision_of(repository, revision),
             allow_patterns=[CONFIG_NAME, WEIGHTS_NAME, *_TOKENIZER_FILES],
         )
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:

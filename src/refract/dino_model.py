@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from refract.errors import InputError
 from refract.model_identity import local_model_folder
+from refract.pinned_revisions import revision_of
 
 MODEL_TYPES = ("dinov2", "dinov2_with_registers", "vit")
 
@@ -55,7 +56,9 @@ def load_dino(path_or_id: str, revision: str | None, device: torch.device) -> Di
 
     folder = local_model_folder(path_or_id)
     source = path_or_id if folder is None else str(folder)
-    options = {"revision": revision} if folder is None else {"local_files_only": True}
+    options: dict[str, Any] = {"local_files_only": True}
+    if folder is None:
+        options = {"revision": revision_of(path_or_id, revision)}
 
     def load(part: Any, **more: Any) -> Any:
         try:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from refract.errors import InputError, shorten
+from refract.pinned_revisions import revision_of
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -36,7 +37,7 @@ def model_identity(path_or_id: str, revision: str | None) -> str:
     """
     folder = local_model_folder(path_or_id)
     if folder is None:
-        return f"{path_or_id}@{revision or 'main'}"
+        return f"{path_or_id}@{revision_of(path_or_id, revision)}"
     manifest = folder / "manifest.json"
     if manifest.is_file():
         return "manifest:" + hashlib.sha256(manifest.read_bytes()).hexdigest()

@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 
 from refract.errors import InputError, shorten
 from refract.model_identity import local_model_folder
+from refract.pinned_revisions import revision_of
 
 # The root of the errors of huggingface_hub's HTTP client, named through it since the client changes
 # between its versions. A connection that breaks during a download is no OSError.
@@ -44,7 +45,9 @@ class ModelSource:
         Raises InputError with the reason and what to do; running out of memory stays as it is.
         """
         folder = self.folder
-        source, revision = (self.name, self.revision) if folder is None else (str(folder), None)
+        source, revision = str(folder), None
+        if folder is None:
+            source, revision = self.name, revision_of(self.name, self.revision)
         try:
             return load(source, subfolder=part, revision=revision, **options)
         except _LOAD_ERRORS as error:

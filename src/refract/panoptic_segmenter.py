@@ -23,6 +23,7 @@ from transformers import (
 
 from refract.errors import InputError
 from refract.model_identity import local_model_folder
+from refract.pinned_revisions import revision_of
 from refract.segment_colours import Segment, SegmentPalette, paint_segments, segment_palette
 
 _KEY = "prepare_triptychs.semantic.model"
@@ -112,10 +113,10 @@ def _processor(path: str, revision: str | None, config: Any) -> tuple[Any, dict[
 def _load(part: Any, path: str, revision: str | None, **options: Any) -> Any:
     """`part.from_pretrained`, no remote code; InputError where that fails."""
     folder = local_model_folder(path)
+    if folder is None:
+        options["revision"] = revision_of(path, revision)
     try:
-        return part.from_pretrained(
-            str(folder or path), revision=revision, trust_remote_code=False, **options
-        )
+        return part.from_pretrained(str(folder or path), trust_remote_code=False, **options)
     except torch.OutOfMemoryError:
         raise
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:

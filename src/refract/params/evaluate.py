@@ -12,14 +12,20 @@ class Evaluate(Section):
         str, Field(min_length=1, description="folder in open_clip format or hub id")
     ]
     clip_revision: Annotated[
-        str | None, Field(description="commit, tag or branch of a hub id; null takes main")
+        str | None,
+        Field(
+            description="commit, tag or branch of a hub id; null takes the pinned commit, else main"
+        ),
     ]
     dino_model: Annotated[
         str | None,
         Field(min_length=1, description="vision transformer in transformers format; null: none"),
     ]
     dino_revision: Annotated[
-        str | None, Field(description="commit, tag or branch of a hub id; null takes main")
+        str | None,
+        Field(
+            description="commit, tag or branch of a hub id; null takes the pinned commit, else main"
+        ),
     ]
     lpips_weights: Annotated[
         str | None,

@@ -97,7 +97,9 @@ class Vace(Section):
     """The baseline sampler of a trained model with reference images, WanVACEPipeline."""
 
     path: Annotated[str | None, Field(min_length=1, description="folder or hub id; null for none")]
-    revision: Annotated[str | None, Field(min_length=1, description="revision of a hub id")]
+    revision: Annotated[
+        str | None, Field(min_length=1, description="commit, tag or branch of a hub id")
+    ]
     conditioning_scale: Annotated[
         float, Field(ge=0, le=10, description="weight of clip, mask and product photo")
     ]

@@ -20,7 +20,10 @@ class Model(Section):
         Field(min_length=1, description="folder in diffusers layout or hub id; $VARIABLES expand"),
     ]
     revision: Annotated[
-        str | None, Field(description="commit, tag or branch of a hub id; null takes main")
+        str | None,
+        Field(
+            description="commit, tag or branch of a hub id; null takes the pinned commit, else main"
+        ),
     ]
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16"], Field(description="precision of the weights")

@@ -39,7 +39,10 @@ class SemanticMaps(Section):
         ),
     ]
     revision: Annotated[
-        str | None, Field(description="commit, tag or branch of a hub id; null takes main")
+        str | None,
+        Field(
+            description="commit, tag or branch of a hub id; null takes the pinned commit, else main"
+        ),
     ]
 
     @model_validator(mode="after")
