@@ -58,3 +58,8 @@ ablation: check
 # Two experiments, git revisions or the workspace: make compare A=main B=workspace.
 compare: install
 	python -m refract.compare $(A) $(B)
+
+# Every fault tried at full length (about an hour); the tables go into docs/reliability.md.
+.PHONY: faults
+faults: install
+	python -m tests.faults
