@@ -14,13 +14,13 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import bootstrap
 
 from refract.bootstrap import MeanInterval
-from refract.compare.directions import HIGHER, LOWER, NEARER_ONE, direction_of
 from refract.compare.experiments import Comparison, compare
 from refract.compare.item_tables import HALVES, parse_items, wide
 from refract.compare.paired import Difference, Resampling, holm, paired_differences, sign_flip_p
 from refract.compare.printing import as_csv, as_markdown, as_text, beyond_noise_line
 from refract.compare.revisions import Revision, find_revision, open_repository
 from refract.errors import InputError
+from refract.metric_directions import HIGHER, LOWER, NEARER_ONE, direction_of
 from tests.ablation.tiny_repository import make_repository, run_git
 
 HOW = Resampling(400, 3)

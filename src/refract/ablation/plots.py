@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from refract.ablation.collect import BASELINE
 from refract.ablation.grids import Axis
-from refract.compare.directions import direction_of
+from refract.metric_directions import direction_of
 
 _WIDTH, _HEIGHT, _COLUMNS = 3.6, 2.9, 3  # inches a panel; panels a row
 _POINT_COLOUR = "#0b5fa5"

@@ -5,7 +5,7 @@ from math import floor, log10
 
 import pandas as pd
 
-from refract.compare.directions import direction_of
+from refract.metric_directions import direction_of
 from refract.metrics_file import significant
 
 _ARROWS = {"higher": "↑", "lower": "↓"}

@@ -14,7 +14,7 @@ from scipy.stats import permutation_test
 from statsmodels.stats.multitest import multipletests
 
 from refract.bootstrap import MeanInterval, mean_interval
-from refract.compare.directions import Direction, direction_of
+from refract.metric_directions import Direction, direction_of
 
 LEVEL = 0.05
 # Of fewer items not even the most extreme assignment of signs has a two-sided p below LEVEL:

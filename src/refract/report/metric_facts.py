@@ -1,9 +1,11 @@
-"""What the metrics are called on the page, their units, and which way is better."""
+"""What metrics are called on the page, and their units; definitions say which way is better."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
+
+from refract.metric_directions import direction_of
 
 Better = Literal["higher", "lower", "one", "none"]  # one: the aim is a value of 1
 
@@ -18,10 +20,10 @@ class MetricFacts:
     key: str
     label: str
     unit: str = ""
-    better: Better = "none"
     digits: int = 3
     about: str = ""
     is_key: bool = False
+    better: Better = "none"
 
     def text(self, value: float) -> str:
         """The value as it stands on the page, without its unit; a true minus sign."""
@@ -40,62 +42,70 @@ _OWN_MODEL = "By the micro profile's own model; compares only with itself."
 # In the order of the page. A key may be a pattern, since names vary with the model that measured;
 # the first that fits counts.
 _KNOWN = tuple(
-    MetricFacts(*row[:-1], is_key=row[-1])
+    MetricFacts(*row)
     for row in (
-        ("psnr", "PSNR", "dB", "higher", 2, "Peak signal-to-noise ratio to the truth.", True),
-        ("ssim", "SSIM", "", "higher", 3, "Structural similarity to the truth.", True),
-        ("ms_ssim", "MS-SSIM", "", "higher", 3, "Multi-scale structural similarity.", False),
-        ("ms_ssim_?", "MS-SSIM, fewer scales", "", "higher", 3,
+        ("psnr", "PSNR", "dB", 2, "Peak signal-to-noise ratio to the truth.", True),
+        ("ssim", "SSIM", "", 3, "Structural similarity to the truth.", True),
+        ("ms_ssim", "MS-SSIM", "", 3, "Multi-scale structural similarity.", False),
+        ("ms_ssim_?", "MS-SSIM, fewer scales", "", 3,
          "At the scales the panels have room for; compares only with itself.", False),
-        ("lpips", "LPIPS", "", "lower", 3, "Perceptual distance to the truth, AlexNet.", True),
-        ("perceptual_micro", "Perceptual (micro)", "", "lower", 3, _OWN_MODEL, True),
-        ("l1", "L1", "", "lower", 4, "Mean absolute error, grey levels 0 to 1.", True),
-        ("edge_f1", "Edge F1", "", "higher", 3, "Edges against the truth's.", False),
-        ("edge_alignment", "Edge alignment", "", "one", 3,
+        ("lpips", "LPIPS", "", 3, "Perceptual distance to the truth, AlexNet.", True),
+        ("perceptual_micro", "Perceptual (micro)", "", 3, _OWN_MODEL, True),
+        ("l1", "L1", "", 4, "Mean absolute error, grey levels 0 to 1.", True),
+        ("edge_f1", "Edge F1", "", 3, "Edges against the truth's.", False),
+        ("edge_alignment", "Edge alignment", "", 3,
          "Edges that the visible picture has, over the truth's share.", False),
-        ("drift_px", "Drift", "px", "lower", 2, "Shift beyond the truth's own.", False),
-        ("product.fidelity", "Product fidelity", "", "higher", 3,
+        ("drift_px", "Drift", "px", 2, "Shift beyond the truth's own.", False),
+        ("product.fidelity", "Product fidelity", "", 3,
          "Harmonic mean of colour, shape and motion.", True),
-        ("product.histogram_overlap", "Colour overlap", "", "higher", 3,
+        ("product.histogram_overlap", "Colour overlap", "", 3,
          f"Overlap of colour histograms with the photo, {_REGION}.", True),
-        ("product.delta_e", "ΔE to the product", "", "lower", 1,
+        ("product.delta_e", "ΔE to the product", "", 1,
          f"CIE76 colour difference to the photo, {_REGION}.", True),
-        ("product.clip_i_crop", "CLIP-I, crop", "", "higher", 3,
+        ("product.clip_i_crop", "CLIP-I, crop", "", 3,
          "The product's surroundings against the photo's.", True),
-        ("product.clip_micro_i_crop", "CLIP-I (micro), crop", "", "higher", 3, _OWN_MODEL, True),
-        ("background.psnr", "Background PSNR", "dB", "higher", 2, _ELSEWHERE, True),
-        ("background.ssim", "Background SSIM", "", "higher", 3, _ELSEWHERE, True),
-        ("background.lpips", "Background LPIPS", "", "lower", 4, _ELSEWHERE, False),
-        ("background.perceptual_micro", "Background (micro)", "", "lower", 4, _ELSEWHERE, False),
-        ("temporal.motion_fidelity*", "Motion fidelity", "", "higher", 3,
+        ("product.clip_micro_i_crop", "CLIP-I (micro), crop", "", 3, _OWN_MODEL, True),
+        ("background.psnr", "Background PSNR", "dB", 2, _ELSEWHERE, True),
+        ("background.ssim", "Background SSIM", "", 3, _ELSEWHERE, True),
+        ("background.lpips", "Background LPIPS", "", 4, _ELSEWHERE, False),
+        ("background.perceptual_micro", "Background (micro)", "", 4, _ELSEWHERE, False),
+        ("temporal.motion_fidelity*", "Motion fidelity", "", 3,
          "Do points move as in the source?", True),
-        ("temporal.relative_warp_error", "Warp error", "× source", "one", 3, _SOURCE_IS_ONE, True),
-        ("temporal.relative_change", "Frame change", "× source", "one", 3, _SOURCE_IS_ONE, False),
-        ("temporal.relative_consistency", "Consistency", "× source", "one", 3,
+        ("temporal.relative_warp_error", "Warp error", "× source", 3, _SOURCE_IS_ONE, True),
+        ("temporal.relative_change", "Frame change", "× source", 3, _SOURCE_IS_ONE, False),
+        ("temporal.relative_consistency", "Consistency", "× source", 3,
          _SOURCE_IS_ONE, False),
-        ("temporal.flickering", "Flickering", "", "none", 3,
+        ("temporal.flickering", "Flickering", "", 3,
          "VBench's score: 1 for a frozen clip, so no aim by itself.", False),
-        ("product.shape_iou", "Product shape", "", "higher", 3,
+        ("product.shape_iou", "Product shape", "", 3,
          "Is the product where it should be, and of its shape?", False),
-        ("product.motion_agreement", "Product motion", "", "higher", 3,
+        ("product.motion_agreement", "Product motion", "", 3,
          "Does the product move as the source does?", False),
-        ("product.clip_i", "CLIP-I", "", "higher", 3, "Whole frames against the photo.", False),
-        ("product.clip_micro_i", "CLIP-I (micro)", "", "higher", 3, _OWN_MODEL, False),
-        ("product.clip_t", "CLIP-T", "", "higher", 3, "Frames against the target prompt.", False),
-        ("product.clip_micro_t", "CLIP-T (micro)", "", "higher", 3, _OWN_MODEL, False),
-        ("product.dino_i_crop", "DINO-I, crop", "", "higher", 3,
+        ("product.clip_i", "CLIP-I", "", 3, "Whole frames against the photo.", False),
+        ("product.clip_micro_i", "CLIP-I (micro)", "", 3, _OWN_MODEL, False),
+        ("product.clip_t", "CLIP-T", "", 3, "Frames against the target prompt.", False),
+        ("product.clip_micro_t", "CLIP-T (micro)", "", 3, _OWN_MODEL, False),
+        ("product.dino_i_crop", "DINO-I, crop", "", 3,
          "The product's surroundings against the photo's.", False),
-        ("product.dino_i", "DINO-I", "", "higher", 3, "Whole frames against the photo.", False),
+        ("product.dino_i", "DINO-I", "", 3, "Whole frames against the photo.", False),
     )
 )  # fmt: skip
 
 
 def metric_facts(key: str) -> MetricFacts:
-    """Facts of a metric; one not known here goes by its own name, without a better direction."""
+    """Facts of a metric; one not known here goes by its own name."""
     for facts in _KNOWN:
         if fnmatchcase(key, facts.key):
-            return replace(facts, key=key)
-    return MetricFacts(key, key.replace(".", ": ").replace("_", " "), digits=4)
+            return replace(facts, key=key, better=_better(key))
+    label = key.replace(".", ": ").replace("_", " ")
+    return MetricFacts(key, label, digits=4, better=_better(key))
+
+
+def _better(key: str) -> Better:
+    direction = direction_of(key)
+    if direction is None:
+        return "none"
+    return "one" if direction.way == "nearer" else direction.way
 
 
 def in_order(keys: Iterable[str]) -> list[MetricFacts]:
