@@ -8,10 +8,12 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: repro refresh check sync test lint format profile store-list install
 
 repro: check
+	python -m refract.dvc_repair
 	dvc repro
 
 # As repro, but every item is computed again whatever the item store holds.
 refresh: check
+	python -m refract.dvc_repair
 	REFRACT_REFRESH=1 dvc repro --force
 
 check: install

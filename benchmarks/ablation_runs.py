@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,7 @@ def baseline_scores(site: Site) -> dict[str, list[dict[str, Any]]]:
     return {name: score([f(s) for s in scenes], scenes) for name, f in answers.items()}
 
 
-def score(pictures: list[Gray], scenes: list[Scene]) -> list[dict[str, Any]]:
+def score(pictures: list[Gray], scenes: Sequence[Scene]) -> list[dict[str, Any]]:
     """PSNR (dB) and SSIM of every scene."""
     return [
         {

@@ -21,6 +21,7 @@ from benchmarks.table import markdown_table
 from benchmarks.timing import CLOCKS, Timings, time_interleaved
 from refract.bank_job import BankJob
 from refract.determinism import make_deterministic
+from refract.device import pick_device
 from refract.edit_items import EditRequest
 from refract.edit_models import EditModels
 from refract.errors import InputError
@@ -149,7 +150,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         os.environ["REFRACT_STATE"] = str(Path(folder, "state"))  # leave the real store alone
         sweep = Sweep(_request(options, Path(folder)), Path(folder))
-        slot = sweep.first_edit()
+        device, slot = pick_device(), sweep.first_edit()
         calls: dict[str, Callable[[], object]] = {
             FIRST: sweep.first_edit,
             POINT: lambda: sweep.new_point(slot),
@@ -159,14 +160,14 @@ def main() -> None:
             calls,
             repeats=options.repeats,
             warmup=0,  # the counted calls have been that
-            device=sweep.models.device,
+            device=device,
             clock=CLOCKS[options.clock],
         )
         stored = sweep.open(slot).latents(_STRENGTHS[POINT])
         afresh = latents_without_store(sweep.open(slot), _STRENGTHS[POINT])
     flow, dtype = sweep.request.params.flowalign, sweep.request.params.video_model.dtype
     print(
-        f"{describe_machine(sweep.models.device, dtype)}; case {options.case}, {flow.frames} "
+        f"{describe_machine(device, dtype)}; case {options.case}, {flow.frames} "
         f"frames of {flow.width}x{flow.height}, {options.repeats} interleaved rounds, "
         f"{options.clock} clock"
     )

@@ -7,10 +7,11 @@ python -m stages.extract_ref_banks --params params.yaml --cases data/cases.yaml 
 import argparse
 from pathlib import Path
 
+from refract.launcher import launch_processes
 from refract.params.bank_stage import BankParams
 from refract.params.cases import load_cases, with_overrides
 from refract.params.section import load_stage_params
-from refract.stage_runner import run_stage
+from refract.stage_runner import is_first_process, run_stage
 
 
 class StageParams(BankParams):
@@ -25,13 +26,15 @@ def main() -> None:
     params = load_stage_params(StageParams, paths.params)
     cases = load_cases(paths.cases)
     requests = {name: (case, with_overrides(params, name, case)) for name, case in cases.items()}
+    launch_processes()
 
     from refract.bank_job import BankJob
     from refract.determinism import make_deterministic
     from refract.reference_photo import warn_of_unwatched_files
 
     make_deterministic(params.seed)
-    warn_of_unwatched_files(cases, paths.cases)
+    if is_first_process():
+        warn_of_unwatched_files(cases, paths.cases)
     BankJob(params, paths.adapter, paths.triptychs).run(requests, paths.output)
 
 

@@ -13,10 +13,11 @@ import argparse
 import importlib
 from pathlib import Path
 
+from refract.launcher import launch_processes
 from refract.params.cases import load_cases, with_overrides
 from refract.params.edit_stage import EditParams
 from refract.params.section import load_stage_params
-from refract.stage_runner import run_stage
+from refract.stage_runner import is_first_process, run_stage
 
 
 class StageParams(EditParams):
@@ -57,6 +58,7 @@ def main() -> None:
     params = load_stage_params(StageParams, arguments.params)
     cases = load_cases(arguments.cases)
     own = {name: with_overrides(params, name, case) for name, case in cases.items()}
+    launch_processes()
 
     from refract.determinism import make_deterministic
     from refract.edit_items import EditRequest
@@ -64,7 +66,8 @@ def main() -> None:
     from refract.reference_photo import find_reference_photo, warn_of_unwatched_files
 
     make_deterministic(params.seed)
-    warn_of_unwatched_files(cases, arguments.cases)
+    if is_first_process():
+        warn_of_unwatched_files(cases, arguments.cases)
     requests = []
     for name, case in cases.items():
         photo = find_reference_photo(name, case, arguments.banks)

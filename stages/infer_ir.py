@@ -7,6 +7,7 @@ python -m stages.infer_ir --params params.yaml --triptychs out/triptychs \
 import argparse
 from pathlib import Path
 
+from refract.launcher import launch_processes
 from refract.params.infer_ir import InferIr
 from refract.params.models import InfraredModel
 from refract.params.section import Section, load_stage_params
@@ -26,6 +27,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     paths = parser.parse_args()
     params = load_stage_params(StageParams, paths.params)
+    launch_processes()
 
     from refract.determinism import make_deterministic
     from refract.ir_inference_job import InferenceJob

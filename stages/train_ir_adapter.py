@@ -7,6 +7,7 @@ python -m stages.train_ir_adapter --params params.yaml --triptychs out/triptychs
 import argparse
 from pathlib import Path
 
+from refract.launcher import launch_processes
 from refract.params.ir_adapter import IrAdapter
 from refract.params.models import InfraredModel
 from refract.params.section import Section, load_stage_params
@@ -20,6 +21,7 @@ _MEMORY_KEYS = (
     "ir_adapter.gradient_checkpointing",
     "ir_adapter.precision",
     "infrared_model.dtype",
+    "infrared_model.quantization",
 )
 
 
@@ -35,6 +37,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     paths = parser.parse_args()
     params = load_stage_params(StageParams, paths.params)
+    launch_processes()
 
     from refract.determinism import make_deterministic
     from refract.ir_training_job import train_adapter

@@ -181,8 +181,16 @@ def test_what_can_be_wrong_with_an_artefact(tmp_path: Path) -> None:
     document = json.loads((written() / CONFIG_NAME).read_text())
     (tmp_path / CONFIG_NAME).write_text(json.dumps(document | {"layers": 1}))
     assert "layers.1" in message() and "not part of this model" in message()
-    (tmp_path / CONFIG_NAME).write_text(json.dumps(document | {"site": "x_y"}))
-    assert "site" in message()
+    for key, value, told in (
+        ("site", "x_y", "site = 'x_y': must be one of x_t, x_cond"),
+        ("layers", 10**9, "layers = 1000000000: must be a whole number >= 1 and <= 8"),
+        ("rank", 0, "rank = 0: must be a whole number >= 1"),
+        ("heads", 7, "heads = 7: must be one of 1, 2, 4, 8, 16"),
+        ("panel_px", 33, "panel_px = 33: must be a whole number"),
+        ("colour", "red", "colour = 'red': unknown key"),
+    ):
+        (tmp_path / CONFIG_NAME).write_text(json.dumps(document | {key: value}))
+        assert f"{CONFIG_NAME}: {told}" in message()
     (tmp_path / CONFIG_NAME).write_text("{")
     assert CONFIG_NAME in message()
     (tmp_path / CONFIG_NAME).unlink()

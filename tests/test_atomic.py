@@ -1,8 +1,10 @@
+import errno
 from pathlib import Path
 
 import pytest
 
 from refract.atomic import replace_directory, write_atomic
+from refract.disk_errors import DiskFullError
 
 
 def test_file_appears_whole_and_alone(tmp_path: Path) -> None:
@@ -58,3 +60,30 @@ def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
     with replace_directory(tmp_path / "out"):
         pass
     assert not leftover.exists() and other.exists()
+
+
+def test_what_a_killed_writer_left_of_a_file_is_removed(tmp_path: Path) -> None:
+    leftover = tmp_path / ".tmp-0123456789ab-edit.json"
+    other = tmp_path / ".tmp-0123456789ab-infrared.json"
+    for path in (leftover, other):
+        path.write_text("{")
+    write_atomic(tmp_path / "edit.json", lambda path: path.write_text("{}"))
+    assert not leftover.exists() and other.exists()
+    assert (tmp_path / "edit.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_full_disk_keeps_the_old_and_is_named(tmp_path: Path, folder: bool) -> None:
+    target = tmp_path / "out"
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    def write(path: Path) -> None:
+        raise full
+
+    with pytest.raises(DiskFullError, match=f"{target}: No space left"):
+        if folder:
+            with replace_directory(target) as place:
+                write(place)
+        else:
+            write_atomic(target, write)
+    assert list(tmp_path.iterdir()) == []

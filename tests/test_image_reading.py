@@ -1,3 +1,5 @@
+import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ from refract.errors import InputError
 from refract.image_reading import (
     class_colours,
     is_picture,
+    read_gray,
     read_infrared,
     read_rgb,
     read_semantic,
@@ -79,3 +82,40 @@ def test_float_infrared_is_refused(tmp_path: Path) -> None:
 def test_stray_files_are_no_pictures() -> None:
     names = ["a.PNG", "b.jpeg", "Thumbs", "Thumbs.db", ".hidden.png", "notes.txt"]
     assert [is_picture(Path(name)) for name in names] == [True, True, False, False, False, False]
+
+
+@pytest.mark.parametrize("read", [read_rgb, read_gray, read_semantic, read_infrared])
+def test_cie_lab_is_refused_everywhere(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    Image.new("LAB", (4, 4)).save(tmp_path / "a.tif")
+    with pytest.raises(InputError, match=r"a\.tif: mode LAB, expected"):
+        read(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("read", [read_rgb, read_gray])
+def test_more_than_eight_bits_are_refused_where_they_would_be_clipped(
+    tmp_path: Path, read: Callable[[Path], object]
+) -> None:
+    Image.fromarray(np.full((4, 4), 300, np.uint16)).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match="expected an 8-bit"):
+        read(tmp_path / "a.png")
+
+
+def test_class_ids_with_transparency_are_class_ids(tmp_path: Path) -> None:
+    Image.new("LA", (4, 4), (1, 255)).save(tmp_path / "a.png")
+    assert read_semantic(tmp_path / "a.png")[0, 0].tolist() == [128, 0, 0]
+
+
+def test_a_map_of_floating_point_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 4), np.nan, np.float32)).save(tmp_path / "a.tif")
+    with pytest.raises(InputError, match="floating point picture, expected colours or class ids"):
+        read_semantic(tmp_path / "a.tif")
+
+
+def test_damaged_exif_says_nothing_on_stderr(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    tags = b"".join(struct.pack("<HHII", 256 + i, 99, 2**31, 8) for i in range(8))
+    (tmp_path / "a.tif").write_bytes(b"II*\0" + struct.pack("<IH", 8, 60000) + tags)
+    with pytest.raises(InputError, match="not a readable picture"):
+        read_rgb(tmp_path / "a.tif")
+    assert not recwarn.list

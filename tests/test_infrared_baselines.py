@@ -94,3 +94,11 @@ def test_answers_are_single_channel_bytes(name: str) -> None:
     answer = fit_baselines([_scene("a", "day", 0)])[name](_scene("x", "day", 1))
     assert answer.dtype == np.uint8
     assert answer.shape == (PX, PX)
+
+
+def test_one_gray_of_all_training_pictures_tells_no_gain() -> None:
+    """A sum of roundings is no spread: the answer is the mean, whatever the luma."""
+    scene = _scene("a", "day", 3)
+    even = Scene("a", "day", np.full((PX, PX, 3), 77, np.uint8), scene.infrared, scene.semantic)
+    answer = fit_baselines([even])["linear_grayscale"](_scene("x", "day", 5))
+    assert np.ptp(answer) == 0 and abs(float(answer[0, 0]) - scene.infrared.mean()) <= 0.5

@@ -73,7 +73,7 @@ def make_reference(shop: Workshop, adapter: Path, **facts: str) -> tuple[Infrare
     case = shop.case("night", 1, target_image="infer_ir", **facts)
     params = BankParams.model_validate({key: shop.params[key] for key in BankParams.model_fields})
     job = InfraredReferenceJob(adapter, None)
-    return job.picture("night", case, params), job.store.computed
+    return job.references({"night": (case, params)})["night"], job.store.computed
 
 
 def write_map(path: Path, scale: int = 1, *, ids: bool = False) -> str:

@@ -29,7 +29,7 @@ def test_float16_goes_on_with_the_scale_of_its_gradients(
     tiny_model: Path, tiny_triptychs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ended after step 3, where the scale has grown once and stands one step before the next."""
-    monkeypatch.setattr("refract.ir_training_job._check_precision", lambda *arguments: None)
+    monkeypatch.setattr("refract.ir_training_job.check_precision", lambda *arguments: None)
     monkeypatch.setattr("refract.ir_training.Accelerator", ScalerOnCpu)
     options: dict[str, Any] = {"precision": "float16", "checkpoint_every": 3}
     monkeypatch.setenv("REFRACT_STATE", str(tmp_path / "straight"))

@@ -15,6 +15,7 @@ from refract.item_store import (
     hash_file,
     materialise,
     refresh_wanted,
+    remove_abandoned,
     state_root,
 )
 
@@ -213,12 +214,84 @@ def test_damaged_slots_are_reported_and_computed_again(
         assert find_damage(compute(fresh, damage)) is None, "the damaged slot is replaced"
 
 
-def test_changed_bytes_of_equal_length_are_found_by_a_full_check(store: ItemStore) -> None:
+def rewrite(path: Path, text: str) -> None:
+    path.chmod(0o644)
+    path.write_text(text)
+
+
+def test_changed_bytes_of_equal_length_are_found_when_a_slot_is_served(
+    store: ItemStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     slot = compute(store, "k", "abc")
-    (slot / "below" / "item.txt").chmod(0o644)
-    (slot / "below" / "item.txt").write_text("abd")
+    rewrite(slot / "below" / "item.txt", "abd")
     assert find_damage(slot) is None
     assert "sha256" in (find_damage(slot, contents=True) or "")
+    fresh = ItemStore(tmp_path / "store", "infer_ir")
+    assert fresh.get("k") is None and "sha256" in caplog.text
+    compute(fresh, "k", "abc")
+    assert find_damage(slot, contents=True) is None, "the damaged slot is replaced"
+
+
+def _make_beside_a_damaged_slot(root: Path, refresh: bool, barrier: Any, results: Any) -> None:
+    store = ItemStore(root, "infer_ir", refresh=refresh)
+    for number in range(20):
+        with store.create(f"k{number}") as folder:
+            (folder / "item").write_text("whole")
+            barrier.wait(20)
+    results.put(all((store.folder / f"k{n}" / "item").read_text() == "whole" for n in range(20)))
+
+
+@pytest.mark.parametrize("refresh", [False, True])
+def test_workers_that_replace_the_same_slots_at_once_all_succeed(
+    tmp_path: Path, refresh: bool
+) -> None:
+    store = ItemStore(tmp_path, "infer_ir")
+    for number in range(20):
+        with store.create(f"k{number}") as folder:
+            (folder / "item").write_text("other")
+        if not refresh:
+            rewrite(store.folder / f"k{number}" / "item", "bad")
+    context = multiprocessing.get_context("fork")
+    barrier, results = context.Barrier(4), context.Queue()
+    workers = [
+        context.Process(
+            target=_make_beside_a_damaged_slot, args=(tmp_path, refresh, barrier, results)
+        )
+        for _ in range(4)
+    ]
+    for worker in workers:
+        worker.start()
+    assert [results.get(timeout=30) for _ in workers] == [True] * 4
+    for worker in workers:
+        worker.join(20)
+    assert len(list((tmp_path / "infer_ir").iterdir())) == 20, "one slot a key and no leftovers"
+
+
+def test_what_killed_workers_left_goes_and_a_living_ones_stays(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    ready = context.Event()
+    worker = context.Process(target=_work_until_killed, args=(tmp_path, ready))
+    worker.start()
+    assert ready.wait(20) and worker.pid is not None
+    folder = tmp_path / "infer_ir"
+    (living,) = folder.glob(".tmp-*")
+    remove_abandoned(folder, older_than=-1)
+    assert (living / "half").read_text() == "half"
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.join(20)
+    ItemStore(tmp_path, "infer_ir")
+    assert living.exists(), "too young: its owner might not have locked it yet"
+    remove_abandoned(folder, older_than=-1)
+    assert not living.exists() and (folder / "finished").is_dir()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_store_that_may_only_be_read_serves(tmp_path: Path) -> None:
+    compute(ItemStore(tmp_path, "s"), "k")
+    (tmp_path / "s").chmod(0o555)
+    assert ItemStore(tmp_path, "s").get("k") is not None
+    with pytest.raises(InputError, match="cannot be written"), ItemStore(tmp_path, "s").create("l"):
+        raise AssertionError("not reached")
 
 
 def test_root_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

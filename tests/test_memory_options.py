@@ -31,6 +31,7 @@ from refract.params.models import TrainableAttention, VideoModel
 from refract.reference_attention import reference_attention
 from refract.reference_bank import ReferenceBank
 from refract.semantic_conditioning import DiptychGrid
+from refract.step_cache import STEP_CACHES
 from refract.wan_model import WanModel
 from tests import tiny_fill
 from tests.tiny_wan import (
@@ -294,11 +295,22 @@ def test_training_holds_the_weights_as_they_are(fill_folder: Path) -> None:
         ("offload", "disk", "none, block, leaf"),
         ("storage_dtype", "int8", "null, float8_e4m3fn, float8_e5m2"),
         ("attention_backend", "flash_hub", "null, native, "),
+        ("quantization", "int4", "null, nf4"),
+        ("step_cache", "mag", "null, first_block"),
     ],
 )
 def test_unknown_values_are_refused(name: str, value: str, allowed: str) -> None:
     with pytest.raises(InputError, match=rf"video_model\.{name} = '{value}': must be .*{allowed}"):
         memory_options(SimpleNamespace(**{name: value}), "video_model")
+
+
+@pytest.mark.parametrize("other", ["offload", "storage_dtype", "step_cache"])
+def test_compiled_blocks_get_no_other_hooks(other: str) -> None:
+    value = {"offload": "leaf", "storage_dtype": "float8_e5m2", "step_cache": "first_block"}[other]
+    values: dict[str, Any] = {other: value}
+    VideoModel(**BASE, **values)
+    with pytest.raises(ValueError, match=r"compile: true goes with none of .*" + other):
+        VideoModel(**BASE, **values, compile=True)
 
 
 CHOICES = st.fixed_dictionaries({
@@ -307,6 +319,8 @@ CHOICES = st.fixed_dictionaries({
     "vae_tiling": st.booleans(),
     "vae_slicing": st.booleans(),
     "attention_backend": st.sampled_from([None, *get_args(TrainableAttention)]),
+    "step_cache": st.sampled_from([None, *STEP_CACHES]),
+    "step_cache_threshold": st.sampled_from([0.1, 0.2]),
 })  # fmt: skip
 
 
@@ -315,7 +329,13 @@ def test_result_settings_tell_all_but_offloading_apart(
     first: dict[str, Any], second: dict[str, Any]
 ) -> None:
     own, other = (InfraredSection(**BASE, **values) for values in (first, second))
-    same = {**first, "offload": None} == {**second, "offload": None}
+
+    def read(values: dict[str, Any]) -> dict[str, Any]:
+        """What results depend on: no offloading, and a threshold only where it is read."""
+        off = {} if values["step_cache"] else {"step_cache_threshold": None}
+        return {**values, "offload": None, **off}
+
+    same = read(first) == read(second)
     assert (own.result_settings() == other.result_settings()) == same
     assert memory_options(own, "x") == MemoryOptions("x", **first)
     tiles = [(values["vae_tiling"], values["vae_slicing"]) for values in (first, second)]
@@ -330,7 +350,10 @@ def test_options_that_are_off_leave_the_keys_of_stored_items() -> None:
 
 
 def test_a_training_knows_no_inference_options() -> None:
-    changed = InfraredSection(**BASE, storage_dtype="float8_e5m2", offload="leaf", vae_tiling=True)
+    inference: dict[str, Any] = {
+        "storage_dtype": "float8_e5m2", "offload": "leaf", "step_cache": "first_block"
+    }  # fmt: skip
+    changed = InfraredSection(**BASE, **inference, vae_tiling=True)
     plain = InfraredSection(**BASE, vae_tiling=True)
     assert changed.training_settings() == plain.training_settings()
     assert plain.training_settings() != InfraredSection(**BASE).training_settings()

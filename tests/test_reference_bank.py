@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from refract.errors import InputError
@@ -105,3 +106,37 @@ def test_bad_contents_are_refused() -> None:
     ):
         with pytest.raises(InputError, match=message):
             ReferenceBank(layers, positions)
+
+
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        ("[]", "header is a list"),
+        ("{", "damaged or not a bank"),
+        ('{"format": "refract reference bank 1"}', "damaged or not a bank"),
+        ('{"format": "refract reference bank 1", "facts": []}', "facts are a list"),
+        ('{"format": "refract reference bank 1", "facts": {"depth": "x"}}', "depth is 'x'"),
+        ('{"format": "refract reference bank 1", "facts": {"sigmas": ["x"]}}', "list of numbers"),
+    ],
+)
+def test_a_header_that_is_none_names_the_file(tmp_path: Path, header: str, told: str) -> None:
+    save_file(
+        {"positions": torch.zeros(0, 2)}, tmp_path / "b.safetensors", {"reference_bank": header}
+    )
+    with pytest.raises(InputError, match=told) as caught:
+        ReferenceBank.load(tmp_path / "b.safetensors")
+    assert str(tmp_path / "b.safetensors") in str(caught.value)
+
+
+def test_whole_numbers_are_no_keys_and_values(tmp_path: Path) -> None:
+    path = tmp_path / "bank.safetensors"
+    bank = make_bank(2)
+    bank.save(path)
+    with safe_open(path, "pt") as file:
+        whole = {name: file.get_tensor(name).int() for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    save_file(whole, path, metadata)
+    with pytest.raises(
+        InputError, match=r"bank\.safetensors: its tensors must be of floating point"
+    ):
+        ReferenceBank.load(path)

@@ -6,7 +6,7 @@ import torch
 
 from refract.errors import InputError
 from refract.reference_bank import ReferenceBank
-from refract.run_facts import bank_facts, edit_facts, infrared_facts
+from refract.run_facts import bank_facts, count_fallbacks, edit_facts, infrared_facts
 
 
 def _info(folder: Path, **facts: object) -> Path:
@@ -60,3 +60,19 @@ def test_a_damaged_bank_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "a.safetensors").write_bytes(b"x")
     with pytest.raises(InputError, match="damaged"):
         bank_facts(tmp_path, ["a"])
+
+
+@pytest.mark.parametrize(
+    ("cases", "told"),
+    [
+        ([], r"cases = \[\]: must be an object"),
+        ({"a": 3}, "must be an object of an object a case"),
+        ({"a": {"result_strength": [1]}}, r"cases\.a\.result_strength = \[1\]: must be a number"),
+        ({"a": {"fallbacks": "none"}}, r"cases\.a\.fallbacks = 'none': must be a list"),
+    ],
+)
+def test_damaged_facts_of_cases_are_input_errors(tmp_path: Path, cases: object, told: str) -> None:
+    edits = _info(tmp_path, cases=cases)
+    with pytest.raises(InputError, match=told):
+        edit_facts(edits)
+        count_fallbacks(edits)

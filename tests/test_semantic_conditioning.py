@@ -63,3 +63,13 @@ def test_a_tiled_map_equals_the_single_one_at_the_infrared_half() -> None:
     tiled = conditioning("x_cond", "tile")(x_t, x_cond, semantic)[1]
     single = conditioning("x_cond", "target")(x_t, x_cond, semantic)[1]
     assert torch.allclose(tiled, single, atol=1e-5)
+
+
+def test_a_model_may_move_after_it_was_built() -> None:
+    """As with offload or FSDP: built on the CPU, then moved to its device."""
+    adapter = SemanticConditioningAdapter(position="rope2d")
+    moved = SemanticConditioning(adapter, DiptychGrid(2, 3), site="x_t")
+    adapter.to("meta")
+    projected = moved.project(torch.empty(1, 6, 64, device="meta"))
+    assert all(part.is_meta for pair in projected for part in pair)
+    assert moved.infrared_inputs.is_meta

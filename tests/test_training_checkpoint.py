@@ -51,16 +51,32 @@ def test_without_a_checkpoint_nothing_changes(tmp_path: Path) -> None:
     assert all(torch.equal(before[name], value) for name, value in parameters.items())
 
 
-def test_the_newest_readable_one_counts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("damage", ["cut off", "bit flipped", "no index"])
+def test_the_newest_undamaged_one_counts(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
     parameters, optimizer = problem()
-    step(parameters, optimizer, 0)
     folder = CheckpointFolder(tmp_path)
-    folder.save(1, parameters, optimizer, {})
-    damaged = tmp_path / "step_00000002"
-    damaged.mkdir()
-    (damaged / "state.safetensors").write_bytes(b"cut off")
+    kept = tmp_path / "step_00000001"
+    for done in (1, 2):
+        step(parameters, optimizer, done)
+        folder.save(done, parameters, optimizer, {})
+        if done == 1:
+            kept.rename(tmp_path / "aside")  # a save drops older ones
+    (tmp_path / "aside").rename(kept)
+    newest = tmp_path / "step_00000002"
+    tensors = newest / "state.safetensors"
+    content = bytearray(tensors.read_bytes())
+    tensors.chmod(0o644)
+    if damage == "cut off":
+        tensors.write_bytes(content[:-1])
+    elif damage == "bit flipped":
+        content[-1] ^= 1
+        tensors.write_bytes(content)
+    else:
+        (newest / ".index.json").unlink()
     assert folder.restore(*problem())[0] == 1
-    assert "unreadable" in caplog.text
+    assert f"{newest} is damaged" in caplog.text
 
 
 def test_older_ones_go_and_all_can_be_removed(tmp_path: Path) -> None:
@@ -79,4 +95,4 @@ def test_files_are_safetensors_and_json(tmp_path: Path) -> None:
     step(parameters, optimizer, 0)
     CheckpointFolder(tmp_path).save(1, parameters, optimizer, {})
     names = sorted(path.name for path in (tmp_path / "step_00000001").iterdir())
-    assert names == ["state.json", "state.safetensors"]
+    assert names == [".index.json", "state.json", "state.safetensors"]

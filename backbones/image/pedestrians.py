@@ -7,6 +7,7 @@ what is told is the median, by day and by night, of the generated contrast over 
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ def contrast(picture: Gray, mask: Mask) -> float:
     return float(picture[mask].mean() - picture[ring].mean())
 
 
-def contrast_ratios(scenes: list[Scene], pictures: list[Gray]) -> dict[str, list[float]]:
+def contrast_ratios(scenes: Sequence[Scene], pictures: list[Gray]) -> dict[str, list[float]]:
     """Generated over true contrast of every scene that counts, by time of day."""
     ratios: dict[str, list[float]] = {}
     for scene, picture in zip(scenes, pictures, strict=True):

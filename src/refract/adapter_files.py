@@ -6,11 +6,11 @@ import refract.torchvision_compat  # noqa: F401  (before diffusers)
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from diffusers import FluxTransformer2DModel
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -27,6 +27,8 @@ from refract.lora import (
     save_lora,
     set_lora_state,
 )
+from refract.params.explain import explain
+from refract.params.section import one_of
 from refract.semantic_attention import Gate, Position, SemanticConditioningAdapter
 from refract.semantic_conditioning import DiptychGrid, Layout, Site
 
@@ -47,20 +49,24 @@ class AdapterConfig(BaseModel):
     position: Position
     gate: Gate
     site: Site
-    layers: int
-    heads: int
-    fusion_alpha: float | None  # as set, or as learnt
-    rank: int
-    alpha: float
-    lora_targets: tuple[str, ...] | str
-    panel_px: int
+    # Bounds as in the training's settings: a damaged file shall not build a network of its own.
+    layers: Annotated[int, Field(ge=1, le=8)]
+    heads: Annotated[int, one_of(1, 2, 4, 8, 16)]
+    fusion_alpha: Annotated[float, Field(ge=0, le=1)] | None  # as set, or as learnt
+    rank: Annotated[int, Field(ge=1, le=1024)]
+    alpha: Annotated[float, Field(gt=0, le=4096)]
+    lora_targets: (
+        Annotated[tuple[str, ...], Field(min_length=1)] | Annotated[str, Field(min_length=1)]
+    )
+    panel_px: Annotated[int, Field(ge=32, le=2048, multiple_of=TOKEN_PX)]
     prompt: str | None  # None: every training triptych had a caption of its own
-    guidance: float
-    max_sequence_length: int  # of the prompts: FLUX attends to their padding too
+    guidance: Annotated[float, Field(ge=0, le=100)]
+    # Of the prompts: FLUX attends to their padding too
+    max_sequence_length: Annotated[int, Field(ge=1, le=512)]
     precision: Precision
     model_identity: str
     training: str  # fingerprint of settings, data and code
-    steps: int
+    steps: Annotated[int, Field(ge=1)]
 
     @property
     def lora(self) -> LoraSettings:
@@ -72,10 +78,13 @@ def build_model(
     transformer: FluxTransformer2DModel,
     config: AdapterConfig,
     fusion: LearnableFusion | None = None,
+    *,
+    device: str | None = None,
 ) -> InfraredModel:
     """Put a fresh LoRA and semantic adapter onto a base; draws from torch's global generator.
 
-    fusion: to be trained with them, in place of the fixed `config.fusion_alpha`.
+    fusion: to be trained with them, in place of the fixed `config.fusion_alpha`. device: of the
+    semantic adapter, where it is not the base's, which is still to be brought there.
     """
     for parameter in add_lora(transformer, config.lora):
         parameter.data = parameter.data.float()  # small updates vanish in half precision
@@ -87,7 +96,7 @@ def build_model(
             num_heads=config.heads,
             position=config.position,
             gate=config.gate,
-        ).to(transformer.device)
+        ).to(device or transformer.device)
     side = config.panel_px // TOKEN_PX
     return InfraredModel(
         transformer,
@@ -125,8 +134,10 @@ def read_config(folder: Path) -> AdapterConfig:
         raise InputError(f"{path}: missing; is {folder} an output of train_ir_adapter?")
     try:
         return AdapterConfig.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: {error}") from error
+    except ValidationError as error:
+        raise InputError(f"{path}: {explain(error, AdapterConfig)}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8 text (byte {error.start})") from error
 
 
 def load_adapter(

@@ -2,13 +2,13 @@
 
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from tqdm import tqdm
+from torch import Tensor
 
 from refract.atomic import replace_directory
 from refract.bank_making import BankSettings, make_bank
@@ -20,12 +20,14 @@ from refract.memory_options import memory_options
 from refract.model_identity import model_identity
 from refract.params.bank_stage import BankParams
 from refract.params.cases import INFRARED_REFERENCE, Case
+from refract.processes import Processes, joined_processes
 from refract.reference_photo import find_reference_photo
+from refract.shared_items import own_share, progress_bar
 from refract.wan_model import WanModel
 from refract.wan_text_cache import embed_prompts
 
 if TYPE_CHECKING:
-    from refract.infrared_reference_job import InfraredReferenceJob
+    from refract.infrared_reference_job import InfraredReference
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,14 @@ class BankRequest:
     photo: Path
     settings: BankSettings
     key: str
+
+
+class _Plan(NamedTuple):
+    """Every bank to have, by key those that the store lacks, and how many it has."""
+
+    requests: list[BankRequest]
+    missing: dict[str, BankRequest]
+    hits: int
 
 
 class BankJob:
@@ -65,27 +75,24 @@ class BankJob:
         A generated reference, of `infer_ir`, lies beside its bank as <case>.png.
 
         cases: name -> the case and the settings with its overrides.
+
+        To be called by every process of a launch; they divide the cases, and the main one fills
+        the folder.
         """
-        requests = [
-            request
-            for name, (case, params) in cases.items()
-            if (request := self._request(name, case, params)) is not None
-        ]
-        missing = [request for request in requests if self.store.get(request.key) is None]
-        hits = self.store.hits
-        self._compute(missing)
-        with replace_directory(output) as folder:
-            for request in requests:
-                slot = folder / request.name
-                materialise(self.store.folder / request.key, slot)
-                (slot / _FILE).rename(folder / f"{request.name}.safetensors")
-                shutil.rmtree(slot)
-                if request.case.target_image == INFRARED_REFERENCE:
-                    shutil.copyfile(request.photo, folder / f"{request.name}.png")
-        logger.info(
-            "reference banks: %d of %d cases, %d items hit, %d computed",
-            len(requests), len(cases), hits, self.store.computed,
-        )  # fmt: skip
+        with joined_processes() as processes:
+            infrared = self._infrared_references(cases, processes)
+            requests, missing, hits = processes.decide(lambda: self._plan(cases, infrared))
+            self._compute(missing, processes)
+            computed = processes.total(self.store.computed)
+            if not processes.main:
+                return
+            with replace_directory(output) as folder:
+                for request in requests:
+                    self._fill(folder, request)
+            logger.info(
+                "reference banks: %d of %d cases, %d items hit, %d computed",
+                len(requests), len(cases), hits, computed,
+            )  # fmt: skip
 
     @cached_property
     def model(self) -> WanModel:
@@ -97,20 +104,36 @@ class BankJob:
         options = memory_options(video, "video_model")
         return WanModel(video.path, video.revision, video.dtype, device, options)
 
-    @cached_property
-    def infrared(self) -> "InfraredReferenceJob":
+    def _infrared_references(
+        self, cases: Mapping[str, tuple[Case, BankParams]], processes: Processes
+    ) -> "dict[str, InfraredReference]":
+        """By name of the cases that have one; when it returns, all are made."""
+        wanted = {
+            name: own for name, own in cases.items() if own[0].target_image == INFRARED_REFERENCE
+        }
+        if not wanted:
+            return {}
         from refract.infrared_reference_job import InfraredReferenceJob  # FLUX, where it is needed
 
-        return InfraredReferenceJob(self.adapter, self.triptychs)
+        return InfraredReferenceJob(self.adapter, self.triptychs, processes).references(wanted)
 
-    def _request(self, name: str, case: Case, params: BankParams) -> BankRequest | None:
-        infrared = case.target_image == INFRARED_REFERENCE
-        photo: Path | None
-        fallbacks: tuple[str, ...] = ()
-        if infrared:
-            photo, fallbacks = self.infrared.picture(name, case, params)
-        else:
-            photo = find_reference_photo(name, case)
+    def _plan(
+        self,
+        cases: Mapping[str, tuple[Case, BankParams]],
+        infrared: "Mapping[str, InfraredReference]",
+    ) -> _Plan:
+        requests = [
+            request
+            for name, (case, params) in cases.items()
+            if (request := self._request(name, case, params, infrared.get(name))) is not None
+        ]
+        missing = {r.key: r for r in requests if self.store.get(r.key) is None}
+        return _Plan(requests, missing, self.store.hits)
+
+    def _request(
+        self, name: str, case: Case, params: BankParams, infrared: "InfraredReference | None"
+    ) -> BankRequest | None:
+        photo = infrared.picture if infrared else find_reference_photo(name, case)
         if photo is None:
             logger.info("case %s: no product image, so no bank; its edit is plain", name)
             return None
@@ -124,7 +147,7 @@ class BankJob:
             foreground="all" if infrared else params.ref_bank.foreground,
             pool=params.ref_bank.pool,
             seed=params.seed,
-            fallbacks=fallbacks,
+            fallbacks=infrared.fallbacks if infrared else (),
         )
         mask = case.target_image_mask if settings.foreground == "mask" else None
         inputs = {"photo": hash_file(photo)}
@@ -142,26 +165,51 @@ class BankJob:
         )
         return BankRequest(name, case, photo, settings, key)
 
-    def _compute(self, requests: list[BankRequest]) -> None:
-        if not requests:
+    def _compute(self, missing: Mapping[str, BankRequest], processes: Processes) -> None:
+        """Each process makes the banks of its share of the requests."""
+        if not missing:
             return
+        contexts = self._embed(missing.values(), processes)
+        share = own_share(processes, list(missing.values()), lambda request: [request.key])
+        with progress_bar(processes, len(share), "banks", "case") as bar:
+            for request in share:
+                self._make(request, contexts[request.case.target_prompt])
+                bar.update()
+
+    def _embed(self, requests: Collection[BankRequest], processes: Processes) -> dict[str, Tensor]:
+        """The embeddings of the target prompts: the main process makes them, the others read."""
         prompts = {f"cases.{r.name}.target_prompt": r.case.target_prompt for r in requests}
-        contexts = embed_prompts(
-            prompts, self.model, self.params.video_model, self.identity, state_root()
-        )
-        for request in tqdm(requests, desc="banks", unit="case", mininterval=1):
-            prompt, mask = request.case.target_prompt, request.case.target_image_mask
-            try:
-                bank = make_bank(
-                    self.model,
-                    self.identity,
-                    request.photo,
-                    Path(mask) if mask else None,
-                    prompt,
-                    contexts[prompt],
-                    request.settings,
-                )
-            except InputError as error:
-                raise InputError(f"case {request.name}: {error}") from error
-            with self.store.create(request.key) as folder:
-                bank.save(folder / _FILE)
+        with processes.main_first():
+            return embed_prompts(
+                prompts,
+                self.model,
+                self.params.video_model,
+                self.identity,
+                state_root(),
+                refresh=None if processes.main else False,  # it has been refreshed
+            )
+
+    def _make(self, request: BankRequest, context: Tensor) -> None:
+        mask = request.case.target_image_mask
+        try:
+            bank = make_bank(
+                self.model,
+                self.identity,
+                request.photo,
+                Path(mask) if mask else None,
+                request.case.target_prompt,
+                context,
+                request.settings,
+            )
+        except InputError as error:
+            raise InputError(f"case {request.name}: {error}") from error
+        with self.store.create(request.key) as folder:
+            bank.save(folder / _FILE)
+
+    def _fill(self, folder: Path, request: BankRequest) -> None:
+        slot = folder / request.name
+        materialise(self.store.folder / request.key, slot)
+        (slot / _FILE).rename(folder / f"{request.name}.safetensors")
+        shutil.rmtree(slot)
+        if request.case.target_image == INFRARED_REFERENCE:
+            shutil.copyfile(request.photo, folder / f"{request.name}.png")

@@ -66,17 +66,17 @@ def class_errors(
     classes: SemanticClasses,
 ) -> ClassErrors:
     """Errors of every variant's pictures, 8-bit `[H, W]`, summed by scene and class."""
-    places = [classes.index(colours) for colours in maps]
     count = len(classes.names)
-    pixels = np.stack([_sums(np.ones(place.shape), place, count) for place in places])
-    absolute = {
-        name: np.stack([
-            _sums(np.abs(picture.astype(np.float64) - truth) / 255, place, count)
-            for picture, truth, place in zip(pictures, truths, places, strict=True)
-        ])
-        for name, pictures in variants.items()
-    }  # fmt: skip
-    return ClassErrors(classes.names, classes.about, pixels, absolute)
+    pixels: list[Table] = []
+    absolute: dict[str, list[Table]] = {name: [] for name in variants}
+    for scene, (truth, colours) in enumerate(zip(truths, maps, strict=True)):
+        place = classes.index(colours)
+        pixels.append(_sums(np.ones(place.shape), place, count))
+        for name, pictures in variants.items():
+            error = np.abs(pictures[scene].astype(np.float64) - truth) / 255
+            absolute[name].append(_sums(error, place, count))
+    stacked = {name: np.stack(sums) for name, sums in absolute.items()}
+    return ClassErrors(classes.names, classes.about, np.stack(pixels), stacked)
 
 
 def _sums(values: NDArray[np.floating], places: NDArray[np.int64], count: int) -> Table:

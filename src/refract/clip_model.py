@@ -3,6 +3,9 @@
 The folder holds `open_clip_config.json` and `open_clip_model.safetensors` (open_clip's own hub
 layout); no other weight format is read. Where its configuration names a tokenizer of its own, its
 files lie in the folder too; else open_clip's byte-pair encoding serves, which it brings along.
+
+A configuration comes with the weights, from anywhere: one that would have open_clip run code of the
+folder, or fetch parts from other repositories, is refused.
 """
 
 import json
@@ -18,8 +21,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors import SafetensorError
 
-from refract.errors import InputError
+from refract.errors import InputError, shorten
 from refract.model_identity import local_model_folder
 from refract.pinned_revisions import revision_of
 
@@ -28,6 +32,9 @@ logger = logging.getLogger(__name__)
 CONFIG_NAME = "open_clip_config.json"
 WEIGHTS_NAME = "open_clip_model.safetensors"
 _TOKENIZER_FILES = ["tokenizer*", "special_tokens_map.json", "vocab.*", "merges.txt", "*.model"]
+
+_MOST_REASON = 200  # characters: torch names every weight that does not fit
+_LOAD_ERRORS = (ValueError, RuntimeError, KeyError, TypeError, AttributeError, OSError, ImportError)
 
 # Keys of a configuration that say where weights come from, or how words are cut, not what is built.
 _NO_ARCHITECTURE = (
@@ -133,16 +140,43 @@ def load_clip(
 
     folder = clip_folder(path_or_id, revision)
     try:
+        _refuse_foreign_parts(_config(folder))
         network, transform = open_clip.create_model_from_pretrained(
             f"local-dir:{folder}", precision="fp32", device=device
         )
-        config = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))["model_cfg"]
+        config = _config(folder)
         tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
-    except (ValueError, RuntimeError, KeyError, TypeError, OSError, ImportError) as error:
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"evaluate.clip_model = {path_or_id}: {first_line}") from error
+    except (*_LOAD_ERRORS, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:_MOST_REASON] or type(error).__name__
+        raise InputError(f"evaluate.clip_model = {path_or_id}: {reason}") from error
     network = network.eval().requires_grad_(False)
+    if not all(value.isfinite().all() for value in network.parameters()):
+        raise InputError(f"evaluate.clip_model = {path_or_id}: holds weights that are not finite")
     return ClipModel(network, transform, device, batch, tokenizer, clip_key(config))
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """The part of a configuration that says how the network is built; KeyError if it is absent."""
+    document = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
+    config: dict[str, Any] = document["model_cfg"]
+    return config
+
+
+def _refuse_foreign_parts(config: Mapping[str, Any]) -> None:
+    """ValueError where open_clip would run code of the model's, or take parts from elsewhere."""
+    text, vision = config["text_cfg"], config["vision_cfg"]
+    if text.get("tokenizer_kwargs", {}).get("trust_remote_code"):
+        raise ValueError(f"{CONFIG_NAME}: tokenizer_kwargs.trust_remote_code: code is never run")
+    if name := text.get("hf_model_name"):
+        raise ValueError(
+            f"{CONFIG_NAME}: text_cfg.hf_model_name = {shorten(name)}: would be fetched from a "
+            "repository that no revision names; take a CLIP with a text tower of open_clip's own"
+        )
+    if ":" in (name := vision.get("timm_model_name") or ""):
+        raise ValueError(
+            f"{CONFIG_NAME}: vision_cfg.timm_model_name = {shorten(name)}: would be fetched from a "
+            "repository that no revision names; must be the name of an architecture of timm's"
+        )
 
 
 def clip_key(config: Mapping[str, Any]) -> str:

@@ -5,43 +5,70 @@ import os
 import re
 
 from refract.errors import InputError, shorten
+from refract.gpu_claim import claim_gpus, wants_own_gpu
 
 
 def pick_device() -> str:
-    """`$REFRACT_DEVICE` where set, else `cuda`, `mps` or `cpu`, the first that is there.
+    """The device to compute on: `cuda`, `cuda:N`, `mps` or `cpu`.
 
-    Of several processes of one launch each gets a GPU of its own, `cuda:$LOCAL_RANK`.
+    `$REFRACT_DEVICE` where it names one, else the first kind that is there. Where it names none and
+    several GPUs are visible, the run claims one that no other run has claimed, and waits for it
+    where need be; it is the same at every call. Of several processes of one launch each gets a GPU
+    of its own, `cuda:$LOCAL_RANK`.
+
     Raises InputError where the variable names no device or one this machine lacks, or one GPU for
     several processes.
     """
     import torch  # not at module level: commands that only parse arguments must start fast
 
+    device = _wanted()
+    if not device.startswith("cuda"):
+        return device
+    if int(os.environ.get("LOCAL_WORLD_SIZE", "1")) > 1:
+        return _own(device)
+    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1  # one process on each of several machines
+    if launched or not wants_own_gpu() or torch.cuda.device_count() < 2:
+        return device
+    (index,) = claim_gpus(1)
+    torch.cuda.set_device(index)  # or what names no device would go to another run's
+    return f"cuda:{index}"
+
+
+def device_kind() -> str:
+    """`cuda`, `mps` or `cpu`: what `pick_device` would pick, without a claim or a number."""
+    return _wanted().partition(":")[0]
+
+
+def _wanted() -> str:
+    """What `$REFRACT_DEVICE` names, held against what is there, else the first kind there is."""
+    import torch
+
     wanted = os.environ.get("REFRACT_DEVICE", "")
-    if wanted and not re.fullmatch(r"cpu|mps|cuda(:\d+)?", wanted):
-        raise InputError(f"$REFRACT_DEVICE = {shorten(wanted)}: must be cpu, mps, cuda or cuda:N")
+    if wanted and not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", wanted):
+        raise InputError(
+            f"$REFRACT_DEVICE = {shorten(wanted)}: must be auto, cpu, mps, cuda or cuda:N"
+        )
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not wanted and os.environ.get("ACCELERATE_USE_CPU") == "True":  # accelerate launch --cpu
-        return "cpu"
-    if not wanted:
-        return _own(next((kind for kind, there in available.items() if there), "cpu"))
+    if wanted in ("", "auto"):
+        if os.environ.get("ACCELERATE_USE_CPU") == "True":  # accelerate launch --cpu
+            return "cpu"
+        return next((kind for kind, there in available.items() if there), "cpu")
     kind, _, index = wanted.partition(":")
     present = kind == "cpu" or available[kind]
     if not present or (index and int(index) >= torch.cuda.device_count()):
         raise InputError(f"$REFRACT_DEVICE = {wanted!r}: this machine has no such device")
-    return _own(wanted)
+    return wanted
 
 
 def _own(device: str) -> str:
-    """This process's device, where a launcher has started several of them on this machine."""
+    """This process's GPU, where a launcher has started several processes on this machine."""
     import torch
 
-    count = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if count == 1 or not device.startswith("cuda"):
-        return device
+    count = os.environ["LOCAL_WORLD_SIZE"]
     if device != "cuda":
         raise InputError(f"$REFRACT_DEVICE = {device!r}: must be cuda for {count} processes")
     present = torch.cuda.device_count()
-    if count > present:
+    if int(count) > present:
         raise InputError(f"{count} processes, but this machine has {present} GPU(s): one for each")
     return f"cuda:{os.environ['LOCAL_RANK']}"
 

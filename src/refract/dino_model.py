@@ -12,10 +12,12 @@ import refract.torchvision_compat  # noqa: F401  (must precede transformers)
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from refract.errors import InputError
 from refract.model_identity import local_model_folder
 from refract.pinned_revisions import revision_of
+from refract.shard_index import check_shards
 
 MODEL_TYPES = ("dinov2", "dinov2_with_registers", "vit")
 
@@ -62,8 +64,10 @@ def load_dino(path_or_id: str, revision: str | None, device: torch.device) -> Di
 
     def load(part: Any, **more: Any) -> Any:
         try:
+            if folder is not None:
+                check_shards(folder)
             return part.from_pretrained(source, trust_remote_code=False, **options, **more)
-        except (ValueError, RuntimeError, KeyError, TypeError, OSError) as error:
+        except (ValueError, RuntimeError, KeyError, TypeError, OSError, SafetensorError) as error:
             first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InputError(f"evaluate.dino_model = {path_or_id}: {first_line}") from error
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from tqdm import tqdm
 
 from refract.atomic import replace_directory
+from refract.device import device_kind
 from refract.edit_items import (
     PLAIN_CLIP,
     REFERENCE_CLIP,
@@ -28,8 +28,10 @@ from refract.errors import InputError
 from refract.item_store import ItemStore, materialise, state_root
 from refract.params.cases import INFRARED_REFERENCE
 from refract.params.edit_stage import EditParams
+from refract.processes import Processes, joined_processes
 from refract.reference_bank import ReferenceBank
 from refract.sampler_baselines import baseline_requests
+from refract.shared_items import own_share, progress_bar
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +53,14 @@ class Planned(NamedTuple):
         return [(self.request, self.keys), *self.baselines.values()]
 
 
+class _Plan(NamedTuple):
+    """Every case to have, the keys that the store lacks, and how many items it has."""
+
+    cases: list[Planned]
+    missing: frozenset[str]
+    hits: int
+
+
 class EditJob:
     """Computes what the item store lacks; a model loads only where something is missing."""
 
@@ -63,25 +73,29 @@ class EditJob:
         """Fill `output` with info.json and one folder a case.
 
         In it are {source,plain,reference}.mkv, curve/<strength>.mkv, baselines/<sampler>.mkv and
-        the views.
+        the views. To be called by every process of a launch; they divide the edits, and the main
+        one fills the folder.
         """
-        planned = [self._plan(request) for request in requests]
-        works = [work for case in planned for work in case.works()]
-        missing = [work for work in works if self._missing(work[1])]
-        hits = self.store.hits
-        if missing:
-            self._compute(missing)
-        with replace_directory(output) as folder:
-            for case in planned:
-                self._fill(folder / case.request.name, case)
-            text = json.dumps(self._info(planned), indent=2, sort_keys=True)
-            (folder / INFO_NAME).write_text(text + "\n")
-        logger.info(
-            "edits: %d cases, %d items hit, %d computed",
-            len(requests), hits, self.store.computed,
-        )  # fmt: skip
+        with joined_processes() as processes:
+            cases, missing, hits = processes.decide(lambda: self._plan(requests))
+            self._compute(cases, missing, processes)
+            computed = processes.total(self.store.computed)
+            if not processes.main:
+                return
+            with replace_directory(output) as folder:
+                for case in cases:
+                    self._fill(folder / case.request.name, case)
+                text = json.dumps(self._info(cases), indent=2, sort_keys=True)
+                (folder / INFO_NAME).write_text(text + "\n")
+            logger.info("edits: %d cases, %d items hit, %d computed", len(requests), hits, computed)
 
-    def _plan(self, request: EditRequest) -> Planned:
+    def _plan(self, requests: Sequence[EditRequest]) -> _Plan:
+        cases = [self._planned(request) for request in requests]
+        keys = {key for case in cases for _, own in case.works() for key in own.all()}
+        missing = frozenset(key for key in keys if self.store.get(key) is None)
+        return _Plan(cases, missing, self.store.hits)
+
+    def _planned(self, request: EditRequest) -> Planned:
         identity = self.models.of(request).identity  # baselines are by the same model
         baselines = {
             sampler: (own, plain_keys(own, self.store, identity))
@@ -89,14 +103,22 @@ class EditJob:
         }
         return Planned(request, edit_keys(request, self.store, identity), baselines)
 
-    def _missing(self, keys: PlainKeys) -> int:
-        return sum(self.store.get(key) is None for key in keys.all())
+    def _compute(
+        self, cases: Sequence[Planned], missing: frozenset[str], processes: Processes
+    ) -> None:
+        """Each process does the edits of its share, those with one source branch together."""
 
-    def _compute(self, missing: Sequence[Work]) -> None:
-        self.models.embed([request for request, _ in missing])
-        total = sum(self._missing(keys) for _, keys in missing)
-        with tqdm(total=total, desc="edits", unit="item", mininterval=1) as bar:
-            for request, keys in missing:
+        def lacking(work: Work) -> frozenset[str]:
+            return missing.intersection(work[1].all())
+
+        works = [work for case in cases for work in case.works() if lacking(work)]
+        if not works:
+            return
+        self.models.embed([request for request, _ in works], processes)
+        share = own_share(processes, works, lacking)
+        total = len(frozenset[str]().union(*map(lacking, share)))
+        with progress_bar(processes, total, "edits", "item") as bar:
+            for request, keys in share:
                 bar.set_postfix_str(request.name)
                 try:
                     self._compute_edit(request, keys, bar)
@@ -148,7 +170,7 @@ class EditJob:
     def _info(self, planned: Iterable[Planned]) -> dict[str, Any]:
         cases = {case.request.name: self._case_info(case) for case in planned}
         return {
-            "device": self.models.device,
+            "device": device_kind(),
             "dtype": self.params.video_model.dtype,
             "model": ", ".join(sorted({facts["model"] for facts in cases.values()})),
             "cases": cases,

@@ -17,6 +17,7 @@ from refract.latent_case_edit import LatentCaseEdit
 from refract.memory_options import memory_options
 from refract.model_identity import model_identity
 from refract.params.models import VideoModel
+from refract.processes import Processes
 from refract.vace_case_edit import VaceCaseEdit
 from refract.vace_edit import reads_negative
 from refract.vace_model import VaceModel
@@ -45,7 +46,6 @@ class EditModel:
         path: str,
         revision: str | None,
         settings: VideoModel,
-        device: str,
     ) -> None:
         """settings: for precision and number of prompt tokens, which VACE shares.
 
@@ -56,20 +56,21 @@ class EditModel:
         except InputError as error:
             raise InputError(f"{kind.setting}: {error}") from error
         self._kind, self._path, self._revision = kind, path, revision
-        self._settings, self._device = settings, device
+        self._settings = settings
         self._contexts: dict[str, Tensor] = {}
 
     @cached_property
     def model(self) -> WanModel:
-        dtype = self._settings.dtype
-        logger.info(
-            "edits on %s, %s, model %s (%s)", self._device, dtype, self._path, self.identity
-        )
+        dtype, device = self._settings.dtype, pick_device()
+        logger.info("edits on %s, %s, model %s (%s)", device, dtype, self._path, self.identity)
         options = memory_options(self._settings, "video_model")
-        return self._kind(self._path, self._revision, dtype, self._device, options)
+        return self._kind(self._path, self._revision, dtype, device, options)
 
-    def embed(self, requests: Sequence[EditRequest]) -> None:
-        """Embed the prompts of all requests; the text encoder is gone afterwards."""
+    def embed(self, requests: Sequence[EditRequest], processes: Processes) -> None:
+        """Embed the prompts of all requests; the text encoder is gone afterwards.
+
+        The main process does it, the others read them.
+        """
         prompts, may_be_empty = {}, []
         for request in requests:
             case = request.case
@@ -79,9 +80,16 @@ class EditModel:
             if _reads_negative(request):
                 may_be_empty.append(f"flowalign.negative_prompt of case {request.name}")
                 prompts[may_be_empty[-1]] = request.params.flowalign.negative_prompt
-        self._contexts = embed_prompts(
-            prompts, self.model, self._settings, self.identity, state_root(), may_be_empty
-        )
+        with processes.main_first():
+            self._contexts = embed_prompts(
+                prompts,
+                self.model,
+                self._settings,
+                self.identity,
+                state_root(),
+                may_be_empty,
+                refresh=None if processes.main else False,  # it has been refreshed
+            )
 
     def case_edit(self, request: EditRequest, source_slot: Path) -> CaseEdit:
         """The computations of a case whose prompts are embedded.
@@ -97,7 +105,6 @@ class EditModels:
     """Every model that the cases of a run edit with, each held once."""
 
     def __init__(self, video: VideoModel) -> None:
-        self.device = pick_device()
         self._video = video
         self._models: dict[tuple[type[WanModel], str, str | None], EditModel] = {}
 
@@ -115,10 +122,10 @@ class EditModels:
         else:
             address = (WanModel, self._video.path, self._video.revision)
         if address not in self._models:
-            self._models[address] = EditModel(*address, self._video, self.device)
+            self._models[address] = EditModel(*address, self._video)
         return self._models[address]
 
-    def embed(self, requests: Sequence[EditRequest]) -> None:
+    def embed(self, requests: Sequence[EditRequest], processes: Processes | None = None) -> None:
         """Embed every prompt before any case is edited, each by the model that will read it.
 
         No more than one text encoder is held at a time, and none beside a transformer.
@@ -127,7 +134,7 @@ class EditModels:
         for request in requests:
             groups[self.of(request)].append(request)
         for model, own in groups.items():
-            model.embed(own)
+            model.embed(own, processes or Processes())
 
 
 def _reads_negative(request: EditRequest) -> bool:

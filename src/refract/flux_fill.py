@@ -26,6 +26,7 @@ from refract.errors import InputError
 from refract.latent_packing import VAE_SCALE
 from refract.memory_options import MemoryOptions, choose_attention, fit_vae, memory_options
 from refract.model_loading import ModelSource, load_tokenizer, whole
+from refract.quantised_base import quantise_base
 
 logger = logging.getLogger(__name__)
 
@@ -97,13 +98,21 @@ def load_vae(model: ModelReference, device: str) -> FillVae:
 
 
 def load_transformer(
-    model: ModelReference, device: str, *, for_inference: bool = False
+    model: ModelReference, device: str, *, for_inference: bool = False, on_cpu: bool = False
 ) -> FluxTransformer2DModel:
     """The transformer, frozen, on `device`; InputError where it is not of the Fill kind.
 
     for_inference: where it may be too large for `device`, it waits on the CPU for the LoRA and for
         `InfraredModel.fit_memory`. A training holds and computes it as it is.
+    on_cpu: it waits there in any case, for the one who brings it to `device` piece by piece.
+    A quantised one is brought to `device` layer by layer, whoever asks.
     """
+    options = options_of(model)
+    if options.quantization is not None and on_cpu:
+        raise InputError(
+            f"infrared_model.quantization = {options.quantization}: does not go with sharded "
+            "weights (FSDP); set it to null or launch without FSDP"
+        )
     load = whole(FluxTransformer2DModel.from_pretrained)
     transformer = files_of(model).load("transformer", load, dtype=_dtype(model))
     config = transformer.config
@@ -113,10 +122,13 @@ def load_transformer(
             f"{config.out_channels} output channels, a Fill model has six times as many "
             "(noisy latents 1, masked picture 1, mask 4)"
         )
-    options = options_of(model)
+    transformer.eval().requires_grad_(False)
     choose_attention(transformer, options, device)
-    waits = for_inference and options.loads_on_cpu
-    return transformer.to("cpu" if waits else device).eval().requires_grad_(False)
+    if options.quantization is not None:
+        quantise_base(transformer, options.quantization, options.section, device)
+        return transformer
+    waits = on_cpu or (for_inference and options.loads_on_cpu)
+    return transformer.to("cpu" if waits else device)
 
 
 def encode_prompts(

@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
+from numpy.typing import NDArray
 
 from refract.bootstrap import MeanInterval
 from refract.class_error import ClassErrors, Resampling, class_errors
-from refract.infrared_baselines import fit_baselines, has_semantics
-from refract.infrared_scenes import Gray, Scene, load_predictions, load_scenes
+from refract.infrared_baselines import Baseline, fit_baselines, has_semantics
+from refract.infrared_scenes import Gray, Scene, load_scenes, predictions
 from refract.infrared_scores import InfraredScorer, Scores, as_rgb
 from refract.metrics_file import Tree, put, put_interval
+from refract.on_demand import OnDemand
 from refract.perceptual import PerceptualDistance
 from refract.semantic_classes import find_classes, load_palette
 from refract.set_distance import ImageFeatures, SetDistances, set_distances
@@ -35,28 +36,41 @@ class InfraredEvaluation:
     classes: None where no semantic map tells classes apart. distances: None if not asked for.
     """
 
-    scenes: list[Scene]
-    pictures: dict[str, list[Gray]] = field(default_factory=dict)
+    scenes: Sequence[Scene]
+    pictures: Mapping[str, Sequence[Gray]] = field(default_factory=dict)
     scores: dict[str, Scores] = field(default_factory=dict)
     classes: ClassErrors | None = None
     distances: SetDistances | None = None
 
 
-def collect_pictures(triptychs: Path, infrared: Path, scenes: list[Scene]) -> dict[str, list[Gray]]:
+def collect_pictures(
+    triptychs: Path, infrared: Path, scenes: Sequence[Scene]
+) -> dict[str, Sequence[Gray]]:
     """Pictures by variant: the run, its controls (those that were made) and the baselines.
+
+    Each is read or made when it is asked for.
 
     Raises:
         InputError: a missing picture or one of the wrong shape.
     """
-    pictures = {RUN: load_predictions(infrared / RUN, scenes)}
+    pictures = {RUN: predictions(infrared / RUN, scenes)}
     for name in CONTROLS:
         if (infrared / name).is_dir():
-            pictures[name] = load_predictions(infrared / name, scenes)
+            pictures[name] = predictions(infrared / name, scenes)
         else:
             logger.warning("%s: not there; baseline.%s is left out", infrared / name, name)
     for name, answer in fit_baselines(load_scenes(triptychs, "train")).items():
-        pictures[name] = [answer(scene) for scene in scenes]
+        pictures[name] = _answers(answer, scenes)
     return pictures
+
+
+def _answers(answer: Baseline, scenes: Sequence[Scene]) -> Sequence[Gray]:
+    return OnDemand(len(scenes), lambda place: answer(scenes[place]))
+
+
+def _shown(pictures: Sequence[Gray]) -> Sequence[NDArray[np.uint8]]:
+    """Pictures with three equal channels."""
+    return OnDemand(len(pictures), lambda place: as_rgb(pictures[place]))
 
 
 def evaluate_infrared(
@@ -74,18 +88,17 @@ def evaluate_infrared(
         return InfraredEvaluation([])
     pictures = collect_pictures(triptychs, infrared, scenes)
     scorer = InfraredScorer(scenes, perceptual)
-    progress = tqdm(pictures.items(), desc="infrared metrics", unit="variant")
-    scores = {name: scorer.scores(made) for name, made in progress}
-    truths = [scene.infrared for scene in scenes]
+    scores = scorer.all_scores(pictures)
+    truths = OnDemand(len(scenes), lambda place: scenes[place].infrared)
     classes = None
     if has_semantics(scenes):
-        maps = [scene.semantic for scene in scenes]
+        maps = OnDemand(len(scenes), lambda place: scenes[place].semantic)
         found = find_classes(maps, load_palette(triptychs))
         classes = class_errors(pictures, truths, maps, found)
     distances = None
     if features is not None:
-        sets = {name: [as_rgb(picture) for picture in made] for name, made in pictures.items()}
-        distances = set_distances(sets, [as_rgb(truth) for truth in truths], features)
+        sets = {name: _shown(made) for name, made in pictures.items()}
+        distances = set_distances(sets, _shown(truths), features)
     return InfraredEvaluation(scenes, pictures, scores, classes, distances)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from refract.adapter_files import AdapterConfig, load_adapter
+from refract.errors import InputError
 from refract.fill_conditioning import encode_masked, fuse_pixels, with_mask
 from refract.flux_fill import (
     ModelReference,
@@ -70,6 +71,12 @@ class InfraredGenerator:
 
         samples: a picture is the mean of so many, from independent noise. bits: 8 or 16 a pixel.
         """
+        options = options_of(reference)
+        if options.step_cache is not None and batch > 1:
+            raise InputError(
+                f"infer_ir.batch = {batch}: must be 1 with infrared_model.step_cache, which would "
+                "skip blocks by what all pictures of a batch have in common"
+            )
         self.config = config
         self.device = device
         self.batch = batch
@@ -79,7 +86,7 @@ class InfraredGenerator:
         self.model = load_adapter(
             folder, lambda: load_transformer(reference, device, for_inference=True), config
         )
-        self.model.fit_memory(options_of(reference), device)
+        self.model.fit_memory(options, device)
         if guidance is not None:
             self.model.guidance = guidance
         self.vae = load_vae(reference, device)
@@ -99,6 +106,12 @@ class InfraredGenerator:
         """
         for chosen, padded in self.batches(scenes):
             pictures = self._pictures(padded, texts)
+            if not pictures.isfinite().all():  # as a picture they would be of any gray
+                raise InputError(
+                    f"infrared picture of {chosen[0].name}: came to values that are not finite: "
+                    "weights of infrared_model or of the adapter are damaged, or too large for "
+                    "infrared_model.dtype"
+                )
             for scene, picture in zip(chosen, pictures, strict=False):
                 yield scene.name, quantise(picture, self.bits)
             progress(len(chosen))

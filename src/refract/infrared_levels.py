@@ -105,7 +105,8 @@ def _decode_sixteen_bits(path: Path) -> NDArray[np.uint16]:
         if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
             raise InputError(f"{path}: turned by EXIF; save 16-bit colour channels upright")
     command = [
-        imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path),
+        imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-protocol_whitelist", "file",
+        "-f", "image2", "-pattern_type", "none", "-i", f"file:{path.absolute()}",
         "-f", "rawvideo", "-pix_fmt", "rgb48le", "-",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, check=False)

@@ -61,6 +61,7 @@ class InfraredModel(nn.Module):
             if adapter is None
             else SemanticConditioning(adapter, grid, site=site, layout=layout)
         )
+        self.cache_threshold: float | None = None  # of `step_cache`, while sampling
         self.shapes_to_log = 0  # log tensor shapes in this many forward calls
 
     @property
@@ -73,6 +74,7 @@ class InfraredModel(nn.Module):
             if part is not None:
                 part.to(device)
         fit_transformer(self.transformer, options, device)
+        self.cache_threshold = options.cache_threshold
 
     def project(self, semantic: Tensor) -> list[KeyValue] | None:
         """K and V of map tokens [B, n, 64], constant over the sampling steps of one map."""

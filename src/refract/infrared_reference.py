@@ -45,8 +45,7 @@ def write_infrared_reference(
     Args:
         frame: width and height of the edit's frame; the clip is cropped to their ratio.
         semantic: where the frame's semantic map comes from; it is cropped as the frame is.
-        config: of the adapter. Its prompt is used, or the project's general one where each
-            training picture had its own.
+        config: of the adapter.
     Raises InputError for an adapter of another model, and for a map that does not fit the frame.
     """
     identity = model_identity(model.path, model.revision)
@@ -71,6 +70,11 @@ def write_infrared_reference(
     Image.fromarray(np.repeat(picture[..., None], 3, axis=-1)).save(output)
 
 
+def reference_prompt(config: AdapterConfig) -> str:
+    """The adapter's, or the project's general one where each training picture had its own."""
+    return config.prompt or _PROMPT
+
+
 def _first_frame(
     video: Path, frame: tuple[int, int], semantic: FirstFrameMap, config: AdapterConfig
 ) -> Scene:
@@ -85,7 +89,7 @@ def _first_frame(
             USER_VARIANT,
             _save(crop_to_ratio(pixels, *frame), folder / "frame.png"),
             None if cropped is None else _save(cropped, folder / "map.png"),
-            config.prompt or _PROMPT,
+            reference_prompt(config),
             is_user=True,
         )
         return read_scene(source, config.panel_px)

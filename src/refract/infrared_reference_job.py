@@ -1,5 +1,7 @@
 """The infrared reference of a case as an item of the store."""
 
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,11 +10,14 @@ from refract.device import pick_device
 from refract.errors import InputError
 from refract.first_frame_map import FirstFrameMap, choose_map
 from refract.import_closure import closure
-from refract.infrared_reference import write_infrared_reference
+from refract.infrared_reference import reference_prompt, write_infrared_reference
 from refract.item_store import ItemStore, hash_file, state_root
 from refract.model_identity import model_identity
 from refract.params.bank_stage import BankParams
 from refract.params.cases import Case
+from refract.processes import Processes
+from refract.shared_items import own_share
+from refract.text_cache import embed_prompts
 from refract.training_maps import read_training_maps
 
 _FILE = "infrared.png"
@@ -27,10 +32,22 @@ class InfraredReference(NamedTuple):
     fallbacks: tuple[str, ...]
 
 
+class _Planned(NamedTuple):
+    """What the reference of one case is made from, and the key of its item."""
+
+    case: Case
+    params: BankParams
+    semantic: FirstFrameMap
+    fallbacks: tuple[str, ...]
+    key: str
+
+
 class InfraredReferenceJob:
     """Makes what the store lacks, from one adapter. An item's key alone knows the infrared half."""
 
-    def __init__(self, adapter: Path | None, triptychs: Path | None) -> None:
+    def __init__(
+        self, adapter: Path | None, triptychs: Path | None, processes: Processes | None = None
+    ) -> None:
         """adapter: what train_ir_adapter wrote. triptychs: what it was trained on.
 
         Raises InputError where there is no adapter.
@@ -44,26 +61,66 @@ class InfraredReferenceJob:
         # Where the caller does not say, they lie as dvc.yaml has them: in one folder.
         self.info = (triptychs or adapter.parent / "triptychs") / _INFO
         self.store = ItemStore(state_root(), "infrared_reference")
+        self.processes = processes or Processes()
 
-    def picture(self, name: str, case: Case, params: BankParams) -> InfraredReference:
-        """The translated first frame of case `name`.
+    def references(
+        self, cases: Mapping[str, tuple[Case, BankParams]]
+    ) -> dict[str, InfraredReference]:
+        """The translated first frame of each case, by name; when it returns, all are made.
 
         Raises InputError for a map, clip or adapter that cannot be used.
         """
-        config = read_config(self.adapter)
-        given = Path(case.first_frame_map) if case.first_frame_map is not None else None
-        semantic = choose_map(name, given, config, self.info)
-        key = self._key(case, params, semantic)
-        if self.store.get(key) is None:
-            self._compute(key, case, params, semantic, config)
-        return InfraredReference(self.store.folder / key / _FILE, self._fallbacks(semantic, config))
+        planned, missing = self.processes.decide(lambda: self._plan(cases))
+        if missing and self.processes.count > 1:
+            self._embed(missing[0].params)
+        for reference in own_share(self.processes, missing, lambda one: [one.key]):
+            self._compute(reference)
+        self.processes.wait()
+        return {
+            name: InfraredReference(self.store.folder / one.key / _FILE, one.fallbacks)
+            for name, one in planned.items()
+        }
 
-    def _fallbacks(self, semantic: FirstFrameMap, config: AdapterConfig) -> tuple[str, ...]:
+    @cached_property
+    def config(self) -> AdapterConfig:
+        return read_config(self.adapter)
+
+    def _plan(
+        self, cases: Mapping[str, tuple[Case, BankParams]]
+    ) -> tuple[dict[str, _Planned], list[_Planned]]:
+        """How each case's frame is to be translated, and what of it the store lacks."""
+        planned = {name: self._planned(name, *own) for name, own in cases.items()}
+        missing = {one.key: one for one in planned.values() if self.store.get(one.key) is None}
+        return planned, list(missing.values())
+
+    def _planned(self, name: str, case: Case, params: BankParams) -> _Planned:
+        given = Path(case.first_frame_map) if case.first_frame_map is not None else None
+        semantic = choose_map(name, given, self.config, self.info)
+        key = self._key(case, params, semantic)
+        return _Planned(case, params, semantic, self._fallbacks(semantic), key)
+
+    def _embed(self, params: BankParams) -> None:
+        """Have the prompt of all references in the store before several processes want it.
+
+        One process alone embeds it when it comes to it.
+        """
+        section = params.infrared_model
+        with self.processes.main_first():
+            embed_prompts(
+                [reference_prompt(self.config)],
+                section,
+                root=state_root(),
+                model_identity=model_identity(section.path, section.revision),
+                device=pick_device(),
+                refresh=None if self.processes.main else False,  # it has been refreshed
+            )
+
+    def _fallbacks(self, semantic: FirstFrameMap) -> tuple[str, ...]:
         """A black map where the training had maps or that is not known: `choose_map` warns of it.
 
         Not of the item: the same picture may be no fallback to triptychs that had no maps.
         """
-        if config.mode == "none" or semantic.given is not None or semantic.model is not None:
+        if self.config.mode == "none" or semantic.given is not None or semantic.model is not None:
             return ()
         return () if read_training_maps(self.info).source == "none" else (BLACK_MAP,)
 
@@ -85,22 +142,17 @@ class InfraredReferenceJob:
             model=model_identity(section.path, section.revision),
         )
 
-    def _compute(
-        self,
-        key: str,
-        case: Case,
-        params: BankParams,
-        semantic: FirstFrameMap,
-        config: AdapterConfig,
-    ) -> None:
-        with self.store.create(key) as folder:
+    def _compute(self, planned: _Planned) -> None:
+        """Make the picture an item of the store."""
+        case, params = planned.case, planned.params
+        with self.store.create(planned.key) as folder:
             write_infrared_reference(
                 Path(case.video),
                 folder / _FILE,
                 frame=_frame(params),
-                semantic=semantic,
+                semantic=planned.semantic,
                 adapter=self.adapter,
-                config=config,
+                config=self.config,
                 model=params.infrared_model,
                 steps=params.ref_bank.infrared_steps,
                 seed=params.seed,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from refract.errors import InputError
 from refract.image_reading import Infrared, read_infrared, read_rgb
+from refract.on_demand import OnDemand
 from refract.panel_pixels import to_eight_bits
 from refract.triptych import split_triptych
 from refract.triptych_manifest import TriptychRow, read_manifest
@@ -32,16 +33,26 @@ def has_truth(row: TriptychRow) -> bool:
     return row.infrared != ""
 
 
-def load_scenes(folder: Path, split: str) -> list[Scene]:
-    """The scenes of a split that have a true infrared picture, sorted by id; maybe none."""
+def load_scenes(folder: Path, split: str) -> Sequence[Scene]:
+    """The scenes of a split that have a true infrared picture, sorted by id; maybe none.
+
+    Each is read when it is asked for: a split may be larger than the memory.
+    """
     rows = [row for row in read_manifest(folder) if row.split == split and has_truth(row)]
-    return [_load_scene(row, folder) for row in rows]
+    return OnDemand(len(rows), lambda place: _load_scene(rows[place], folder))
 
 
 def _load_scene(row: TriptychRow, folder: Path) -> Scene:
     path = row.path(folder)
     panels = split_triptych(read_rgb(path), name=str(path))
     return Scene(row.id, row.daytime, panels.visible, panels.infrared[..., 0], panels.semantic)
+
+
+def predictions(folder: Path, scenes: Sequence[Scene]) -> Sequence[Gray]:
+    """As `load_predictions`, each read when it is asked for; whether all are there is seen now."""
+    for scene in scenes:
+        _require(folder / f"{scene.id}.png")
+    return OnDemand(len(scenes), lambda place: load_predictions(folder, [scenes[place]])[0])
 
 
 def load_predictions(folder: Path, scenes: Sequence[Scene]) -> list[Gray]:
@@ -53,8 +64,7 @@ def load_predictions(folder: Path, scenes: Sequence[Scene]) -> list[Gray]:
     pictures = []
     for scene in scenes:
         path = folder / f"{scene.id}.png"
-        if not path.is_file():
-            raise InputError(f"{path}: missing; infer_ir must write one picture a test scene")
+        _require(path)
         pixels = _eight_bits(read_infrared(path))
         if pixels.shape != scene.infrared.shape:
             height, width = scene.infrared.shape
@@ -64,6 +74,11 @@ def load_predictions(folder: Path, scenes: Sequence[Scene]) -> list[Gray]:
             )
         pictures.append(pixels)
     return pictures
+
+
+def _require(path: Path) -> None:
+    if not path.is_file():
+        raise InputError(f"{path}: missing; infer_ir must write one picture a test scene")
 
 
 def _eight_bits(picture: Infrared) -> Gray:

@@ -1,7 +1,7 @@
 """Overlay pictures of where regions of the infrared image look, for the first test scenes."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +22,10 @@ from refract.ir_generation import generate_tokens
 from refract.ir_scenes import SceneSource, read_scene
 from refract.item_store import ItemStore, state_root
 from refract.params.infer_ir import AttentionMaps
+from refract.processes import Processes
+from refract.shared_items import in_batches, own_share
 
 logger = logging.getLogger(__name__)
-
-Loaded = tuple[InfraredGenerator, dict[str, TextEmbedding]]
 
 
 def check_attention(wanted: AttentionMaps, config: AdapterConfig, adapter: Path) -> None:
@@ -44,23 +44,32 @@ class AttentionJob:
 
     wanted: AttentionMaps
     config: AdapterConfig
+    processes: Processes
+    batch: int  # scenes in a forward pass
 
     def run(
         self,
         pictures: Mapping[str, SceneSource],
-        load: Callable[[Sequence[SceneSource]], Loaded],
+        embed: Callable[[Collection[SceneSource]], dict[str, TextEmbedding]],
+        load: Callable[[], InfraredGenerator],
     ) -> dict[str, Path]:
         """Scene id -> folder of layer<l>_head<h>_step<s>_region<r>.png, all counted from 0.
 
         pictures: store key of the infrared picture -> its scene; the key stands for all that
-        decides the picture and the attention alike. `load` is called where something is missing.
+        decides the picture and the attention alike. embed: gives the embeddings of the scenes'
+        prompts, and is called by all processes where something is missing; load: by those that
+        have a share of it.
         """
         store = ItemStore(state_root(), "ir_attention")
         keys = {self._key(store, picture): scene for picture, scene in pictures.items()}
-        missing = [(key, scene) for key, scene in keys.items() if store.get(key) is None]
+        missing = self.processes.decide(
+            lambda: {key: scene for key, scene in keys.items() if store.get(key) is None}
+        )
         if missing:
-            self._compute(missing, store, *load([scene for _, scene in missing]))
-        logger.info("attention maps: %d scenes, %d computed", len(keys), store.computed)
+            texts = embed(missing.values())
+            self._compute(missing, store, texts, load)
+        computed = self.processes.total(store.computed)
+        logger.info("attention maps: %d scenes, %d computed", len(keys), computed)
         return {scene.id: store.folder / key for key, scene in keys.items()}
 
     def _key(self, store: ItemStore, picture: str) -> str:
@@ -73,17 +82,16 @@ class AttentionJob:
 
     def _compute(
         self,
-        missing: Sequence[tuple[str, SceneSource]],
+        missing: Mapping[str, SceneSource],
         store: ItemStore,
-        generator: InfraredGenerator,
         texts: dict[str, TextEmbedding],
+        load: Callable[[], InfraredGenerator],
     ) -> None:
         if self.config.site == "x_cond" and len(set(self.wanted.steps)) > 1:
             logger.info("attention maps: the adapter acts at x_cond, so all steps look alike")
-        for start in range(0, len(missing), generator.batch):
-            part = missing[start : start + generator.batch]
-            scenes = [read_scene(source, self.config.panel_px) for _, source in part]
-            for (key, _), files in zip(part, self._draw(scenes, generator, texts), strict=True):
+        for batch in own_share(self.processes, in_batches(missing, self.batch), list):
+            scenes = [read_scene(source, self.config.panel_px) for source in batch.values()]
+            for key, files in zip(batch, self._draw(scenes, load(), texts), strict=True):
                 with store.create(key) as slot:
                     for name, pixels in files:
                         Image.fromarray(pixels).save(slot / name)

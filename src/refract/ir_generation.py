@@ -10,6 +10,7 @@ from refract.flux_fill import FillVae, TextEmbedding
 from refract.infrared_model import InfraredModel
 from refract.latent_packing import unpack_latents
 from refract.sample_draws import derived_generator
+from refract.step_cache import cached_pass, step_cache
 
 
 def item_noise(seed: int, item: str, tokens: int, channels: int, sample: int = 0) -> Tensor:
@@ -38,9 +39,11 @@ def generate_tokens(
     projected = model.project(semantic)
 
     def velocity(x_t: Tensor, sigma: Tensor) -> Tensor:
-        return model(x_t, sigma.expand(len(x_t)), x_cond, semantic, text, projected)
+        with cached_pass(model.transformer, "velocity"):
+            return model(x_t, sigma.expand(len(x_t)), x_cond, semantic, text, projected)
 
-    return sample_euler(velocity, noise, sigmas.to(noise.device), callback)
+    with step_cache(model.transformer, model.cache_threshold):
+        return sample_euler(velocity, noise, sigmas.to(noise.device), callback)
 
 
 def decode_infrared(vae: FillVae, tokens: Tensor, rows: int, columns: int) -> Tensor:

@@ -2,19 +2,18 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
-from tqdm import tqdm
 
 from refract.adapter_files import CONFIG_NAME, AdapterConfig, read_config
 from refract.atomic import replace_directory
-from refract.device import pick_device
+from refract.device import device_kind, pick_device
 from refract.errors import InputError
 from refract.flux_fill import TextEmbedding
 from refract.gray_levels import scaling
@@ -31,15 +30,26 @@ from refract.ir_scenes import (
 )
 from refract.ir_user_maps import with_model_maps
 from refract.item_store import ItemStore, hash_file, materialise, state_root
+from refract.json_object import read_json_object
 from refract.model_identity import model_identity
 from refract.params.infer_ir import InferIr
 from refract.params.models import InfraredModel as ModelSection
+from refract.processes import Processes, joined_processes
+from refract.shared_items import in_batches, own_share, progress_bar
 from refract.text_cache import embed_prompts
 
 logger = logging.getLogger(__name__)
 
 INFO_NAME = "info.json"
 ATTENTION_NAME = "attention_maps"
+
+
+class _Plan(NamedTuple):
+    """Every picture with the key of its item, and what of it the store lacks."""
+
+    scenes: list[SceneSource]
+    keys: list[str]
+    missing: dict[str, SceneSource]
 
 
 @dataclass
@@ -57,30 +67,40 @@ class InferenceJob:
         Variants: adapter (the own map), shuffled_map (another scene's), zero_map (a black one),
         and `input` for the pictures of infer_ir.input. Where infer_ir.attention_maps asks for
         them, attention_maps/<id>/ holds overlays of the first test scenes. Only what the item
-        store lacks is computed; the model loads only where something is.
+        store lacks is computed; the model loads only where something is. To be called by every
+        process of a launch; they divide the batches, and the main one fills the folder.
         """
+        store = ItemStore(state_root(), "infer_ir")
+        with joined_processes() as processes:
+            scenes, keys, missing = processes.decide(lambda: self._plan(triptychs, store))
+            self._compute(missing, store, processes)
+            attention = self._attention(keys, scenes, processes)
+            computed = processes.total(store.computed)
+            if not processes.main:
+                return
+            with replace_directory(output) as folder:
+                for key, scene in zip(keys, scenes, strict=True):
+                    materialise(store.folder / key, folder / scene.variant)
+                for name, slot in attention.items():
+                    materialise(slot, folder / ATTENTION_NAME / name)
+                info = self._info(triptychs, scenes)
+                (folder / INFO_NAME).write_text(json.dumps(info, indent=2, sort_keys=True) + "\n")
+            logger.info("infrared: %d pictures, %d computed", len(scenes), computed)
+
+    def _plan(self, triptychs: Path, store: ItemStore) -> _Plan:
+        """What the output consists of; InputError for inputs that do not fit together."""
         self._check_training()
         check_attention(self.settings.attention_maps, self.config, self.adapter)
         semantic_used = self.config.mode != "none"
         scenes = held_out_scenes(triptychs, self.seed, self.settings.prompt)
         if self.settings.input is not None:
             scenes += self._user_scenes(Path(self.settings.input), triptychs, semantic_used)
-        store = ItemStore(state_root(), "infer_ir")
         code = closure("stages.infer_ir")
         keys = [self._key(scene, store, code, semantic_used) for scene in scenes]
         missing = {
             key: scene for key, scene in zip(keys, scenes, strict=True) if store.get(key) is None
         }
-        self._compute(missing, store)
-        attention = self._attention(keys, scenes)
-        with replace_directory(output) as folder:
-            for key, scene in zip(keys, scenes, strict=True):
-                materialise(store.folder / key, folder / scene.variant)
-            for name, slot in attention.items():
-                materialise(slot, folder / ATTENTION_NAME / name)
-            info = self._info(triptychs, scenes)
-            (folder / INFO_NAME).write_text(json.dumps(info, indent=2, sort_keys=True) + "\n")
-        logger.info("infrared: %d pictures, %d computed", len(scenes), store.computed)
+        return _Plan(scenes, keys, missing)
 
     @cached_property
     def config(self) -> AdapterConfig:
@@ -157,39 +177,48 @@ class InferenceJob:
             model=self.identity,
         )
 
-    def _compute(self, missing: dict[str, SceneSource], store: ItemStore) -> None:
+    def _compute(
+        self, missing: dict[str, SceneSource], store: ItemStore, processes: Processes
+    ) -> None:
+        """Each process computes whole batches, the same as one process would form."""
         if not missing:
             return
         logger.info(
             "inferring %d pictures on %s, %s, %d Euler steps, samples %d, model %s (%s)",
             len(missing),
-            pick_device(),
+            device_kind(),
             self.section.dtype,
             self.settings.steps,
             self.settings.samples,
             self.section.path,
             self.identity,
         )
-        generator, texts = self._load(list(missing.values()))
-        pending = list(missing.items())
-        panel_px = self.config.panel_px
-        with tqdm(total=len(pending), desc="infrared", unit="picture", mininterval=1) as bar:
-            for start in range(0, len(pending), self.settings.batch):
-                part = pending[start : start + self.settings.batch]
-                scenes = [read_scene(scene, panel_px) for _, scene in part]
-                pictures = generator.generate(scenes, texts, bar.update)
-                for (key, _), (name, pixels) in zip(part, pictures, strict=True):
+        texts = self._texts(missing.values(), processes)
+        batches = own_share(processes, in_batches(missing, self.settings.batch), list)
+        panel_px, total = self.config.panel_px, sum(len(batch) for batch in batches)
+        with progress_bar(processes, total, "infrared", "picture") as bar:
+            for batch in batches:
+                scenes = [read_scene(scene, panel_px) for scene in batch.values()]
+                pictures = self.generator.generate(scenes, texts, bar.update)
+                for key, (name, pixels) in zip(batch, pictures, strict=True):
                     with store.create(key) as slot:
                         Image.fromarray(pixels).save(slot / f"{name}.png")
 
-    def _attention(self, keys: Sequence[str], scenes: Sequence[SceneSource]) -> dict[str, Path]:
+    def _attention(
+        self, keys: Sequence[str], scenes: Sequence[SceneSource], processes: Processes
+    ) -> dict[str, Path]:
         """Folder of overlays by scene id; empty where none are asked for."""
         wanted = self.settings.attention_maps
         if not wanted.regions:
             return {}
         pairs = zip(keys, scenes, strict=True)
         own = [(key, scene) for key, scene in pairs if scene.variant == OWN_MAP]
-        return AttentionJob(wanted, self.config).run(dict(own[: wanted.scenes]), self._load)
+        job = AttentionJob(wanted, self.config, processes, self.settings.batch)
+        return job.run(
+            dict(own[: wanted.scenes]),
+            lambda missing: self._texts(missing, processes),
+            lambda: self.generator,
+        )
 
     @cached_property
     def generator(self) -> InfraredGenerator:
@@ -207,23 +236,23 @@ class InferenceJob:
             bits=self.settings.bits,
         )
 
-    def _load(
-        self, scenes: Sequence[SceneSource]
-    ) -> tuple[InfraredGenerator, dict[str, TextEmbedding]]:
-        """The generator and the embeddings of the scenes' prompts."""
-        generator = self.generator
-        texts = embed_prompts(
-            {scene.prompt for scene in scenes},
-            self.section,
-            root=state_root(),
-            model_identity=self.identity,
-            device=generator.device,
-        )
-        return generator, texts
+    def _texts(
+        self, scenes: Collection[SceneSource], processes: Processes
+    ) -> dict[str, TextEmbedding]:
+        """The embeddings of the scenes' prompts: the main process makes them, the others read."""
+        with processes.main_first():
+            return embed_prompts(
+                {scene.prompt for scene in scenes},
+                self.section,
+                root=state_root(),
+                model_identity=self.identity,
+                device=pick_device(),
+                refresh=None if processes.main else False,  # it has been refreshed
+            )
 
     def _info(self, triptychs: Path, scenes: Sequence[SceneSource]) -> dict[str, Any]:
         prepared = triptychs / INFO_NAME
-        source = json.loads(prepared.read_text()) if prepared.is_file() else {}
+        source = read_json_object(prepared) if prepared.is_file() else {}
         variants = sorted({scene.variant for scene in scenes})
         return {
             "steps": self.settings.steps,
@@ -232,7 +261,7 @@ class InferenceJob:
             "bits": self.settings.bits,
             "gray_scaling": scaling(self.settings.bits),
             "attention_maps": self.settings.attention_maps.model_dump(mode="json"),
-            "device": pick_device(),
+            "device": device_kind(),
             "dtype": self.section.dtype,
             "torch": torch.__version__,
             "model": self.identity,

@@ -23,11 +23,16 @@ _STEPS = 10  # enough to judge by eye
 
 
 def write_samples(
-    model: InfraredModel, data: TrainingData, reference: ModelReference, seed: int, path: Path
+    model: InfraredModel,
+    data: TrainingData,
+    reference: ModelReference,
+    seed: int,
+    path: Path | None,
 ) -> None:
     """Sample the first triptychs of `data` and write one picture.
 
-    The VAE is loaded for the purpose and freed again, since training needs the memory.
+    path: None for a process that only takes part in the forward passes, which a sharded model
+    needs. The VAE is loaded for the purpose and freed again, since training needs the memory.
     """
     count = min(_ROWS, len(data.samples))
     batch = data.at(range(count))
@@ -40,6 +45,8 @@ def write_samples(
         model, sigmas, noise.to(data.device), batch.x_cond, batch.semantic, batch.text
     )
     model.train(was_training)
+    if path is None:
+        return
     vae = load_vae(reference, data.device)
     gray = quantise(decode_infrared(vae, result, model.grid.rows, model.grid.columns), bits=8)
     del vae

@@ -14,6 +14,7 @@ from torch import Tensor
 from refract.errors import InputError
 from refract.image_reading import read_rgb, read_semantic
 from refract.infrared_generator import Scene
+from refract.item_names import check_item_names
 from refract.panel_pixels import square_panel
 from refract.triptych_latents import read_triptych
 from refract.triptych_layouts import ALIASES, find_panel_folder, pictures_by_stem
@@ -72,9 +73,11 @@ def user_scenes(folder: Path, prompt: str | None) -> list[SceneSource]:
         )
     visible = find_panel_folder(folder, "visible", ALIASES["visible"]) or folder
     maps_folder = find_panel_folder(folder, "semantic", ALIASES["semantic"])
+    pictures = pictures_by_stem(visible)
+    check_item_names(pictures, visible)
     maps = pictures_by_stem(maps_folder) if maps_folder else None
     scenes = []
-    for stem, path in pictures_by_stem(visible).items():
+    for stem, path in pictures.items():
         if maps is not None and stem not in maps:
             raise InputError(f"{path}: no map of the same name in {maps_folder}")
         semantic = maps[stem] if maps else None

@@ -1,8 +1,9 @@
 """The training loop of the infrared adapter: LoRA and semantic attention, on `accelerate`.
 
-Several processes divide each forward pass evenly, and DDP takes the mean of their gradients; they
-go through the same steps with the same weights. Only the main one watches: what is logged,
-validated, sampled and saved is its business, while the others wait at their next gradient.
+Several processes divide each forward pass evenly and take the mean of their gradients; they go
+through the same steps with the same weights. Under DDP the main one alone watches: what is logged,
+validated, sampled and saved is its business, while the others wait at their next gradient. Where
+the base is sharded a forward pass needs all of them, so all watch, and the main one alone writes.
 """
 
 import logging
@@ -16,6 +17,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -30,6 +32,7 @@ from refract.params.ir_adapter import IrAdapter
 from refract.sample_draws import noise_and_time
 from refract.training_checkpoint import CheckpointFolder
 from refract.weight_average import WeightAverage
+from refract.weight_sharding import average_gradients, is_sharded, take_from_main
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +48,7 @@ _PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 class Training:
     """One training run. `sample(step)` is called at the start, each `sample_every`, at the end.
 
-    The main process's curve, checkpoints, samples and average are all there is of them.
+    Of several processes only those that watch have a curve, and the main one's is all there is.
     """
 
     model: InfraredModel
@@ -71,17 +74,19 @@ class Training:
             kwargs_handlers=[_DDP],
         )
         self.main: bool = self.accelerator.is_main_process
+        self.sharded = is_sharded(self.model.transformer)
+        self.watches = self.main or self.sharded
         self.infrared = self.model.grid.infrared().to(self.model.device)
         self.model.train()
         self.model.shapes_to_log = _SHAPES_LOGGED
         trainable = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
-        averaged = settings.ema > 0 and self.main
+        averaged = settings.ema > 0 and self.watches
         self.average = WeightAverage(settings.ema, trainable) if averaged else None
         optimizer = build_optimizer(trainable, settings)
         done = self._restore(trainable, optimizer)
         self.accelerator.wait_for_everyone()  # a process that saves deletes what is to be restored
-        self.prepared, self.optimizer = self.accelerator.prepare(self.model, optimizer)
-        if self.main and not done:
+        self._prepare(optimizer, trainable)
+        if self.watches and not done:
             with self._judged():
                 self.sample(0)
         self._loop(done, trainable)
@@ -100,6 +105,17 @@ class Training:
             if self.accelerator.scaler is not None:
                 self.accelerator.scaler.load_state_dict(facts["scaler"])
         return done
+
+    def _prepare(self, optimizer: torch.optim.Optimizer, trainable: Mapping[str, Tensor]) -> None:
+        """Set the model that a step calls, those whose gradients DDP averages, the optimiser."""
+        if self.sharded:  # accelerate's own way would shard what trains too
+            take_from_main(trainable.values())
+            self.prepared: torch.nn.Module = self.model
+            self.replicas: list[torch.nn.Module] = []
+            self.optimizer = self.accelerator.prepare_optimizer(optimizer)
+        else:
+            self.prepared, self.optimizer = self.accelerator.prepare(self.model, optimizer)
+            self.replicas = [self.prepared]
 
     def _save(self, done: int, trainable: Mapping[str, Tensor]) -> None:
         facts: dict[str, Any] = {"rows": self.rows, "recent": self.recent}
@@ -133,7 +149,7 @@ class Training:
         with logging_redirect_tqdm(), bar:
             for step in range(done, settings.steps):
                 loss = self._step(step, trainable)
-                if self.main:
+                if self.watches:
                     self._watch(step, loss, trainable, timer)
                 bar.update()
 
@@ -145,12 +161,12 @@ class Training:
         self.recent.append(loss)
         if self.average is not None:
             self.average.update(step + 1)
-        if self.model.adapter is not None and step + 1 == self.schedule.warmup:
+        if self.main and self.model.adapter is not None and step + 1 == self.schedule.warmup:
             warn_if_still(self.model.adapter)
         if self._due(step + 1, _LOG_EVERY) or self._due(step + 1, settings.validate_every):
             self.rows.append(self._row(step))
             log_step(self.rows[-1], settings.steps, timer)
-        if self._due(step + 1, settings.checkpoint_every):
+        if self.main and self._due(step + 1, settings.checkpoint_every):
             self._save(step + 1, trainable)
         if self._due(step + 1, settings.sample_every):
             with self._judged():
@@ -163,11 +179,14 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
         for part in range(settings.accumulation):
-            with self.accelerator.accumulate(self.prepared):
+            with self.accelerator.accumulate(*self.replicas):
                 loss = self._loss(self._positions(step, part))
                 self.accelerator.backward(loss)
                 if self.accelerator.sync_gradients:
-                    self.accelerator.clip_grad_norm_(trainable.values(), settings.grad_clip)
+                    if self.sharded:
+                        average_gradients(trainable.values())
+                    self.accelerator.unscale_gradients()
+                    clip_grad_norm_(trainable.values(), settings.grad_clip)
                 self.optimizer.step()
                 self.optimizer.zero_grad()
                 total += loss.item() / settings.accumulation

@@ -19,18 +19,21 @@ from refract.infrared_model import InfraredModel
 from refract.ir_fused_data import FusedTrainingData
 from refract.ir_samples import write_samples
 from refract.ir_training import Training
+from refract.ir_training_checks import check_batch, check_precision
 from refract.ir_training_data import TrainingData, latent_requests
-from refract.ir_training_log import write_curve
+from refract.ir_training_log import log_training, write_curve
 from refract.item_store import ItemStore, hash_file, materialise, state_root
 from refract.learnable_fusion import LearnableFusion
 from refract.model_identity import model_identity
 from refract.params.ir_adapter import IrAdapter
 from refract.params.models import InfraredModel as ModelSection
 from refract.processes import Processes, joined_processes, process_count
+from refract.shared_folder import check_shared
 from refract.text_cache import embed_prompts
 from refract.training_checkpoint import CheckpointFolder
 from refract.triptych_latents import LatentCache, LatentRequest, read_triptych
 from refract.triptych_manifest import TriptychRow, read_manifest
+from refract.weight_sharding import Sharding, shard_frozen, wanted_sharding
 
 logger = logging.getLogger(__name__)
 
@@ -47,9 +50,10 @@ def train_adapter(
     the same training: the second waits for the first and takes its result. To be called by every
     process of a launch; the main one writes.
     """
-    _check_batch(settings, process_count())
+    check_batch(settings, process_count())
     device = pick_device()
-    _check_precision(settings, device)
+    check_precision(settings, device)
+    sharding = wanted_sharding(process_count())
     rows = {split: read_manifest(triptychs, split) for split in ("train", "val")}
     identity = model_identity(section.path, section.revision)
     store = ItemStore(state_root(), "train_ir_adapter")
@@ -59,13 +63,16 @@ def train_adapter(
             "ir_adapter": settings.model_dump(mode="json", exclude=_WITHOUT_EFFECT),
             "infrared_model": section.training_settings(),
             "processes": process_count(),  # each number of them sums in an order of its own
+            "sharded": sharding is not None,  # and so does each way to average gradients
         },
         inputs=_hash_rows([*rows["train"], *rows["val"]], triptychs),
         code=closure("stages.train_ir_adapter"),
         model=identity,
     )
     with joined_processes(device) as processes:
-        job = _Job(settings, section, seed, triptychs, rows, identity, key, device, processes)
+        job = _Job(
+            settings, section, seed, triptychs, rows, identity, key, device, processes, sharding
+        )
         _train_once(job, store)
         if processes.main:
             with replace_directory(output) as folder:
@@ -77,9 +84,12 @@ def _train_once(job: "_Job", store: ItemStore) -> None:
     main, key = job.processes.main, job.fingerprint
     checkpoints = CheckpointFolder(job.state / "checkpoints" / key)
     checkpoints.folder.mkdir(parents=True, exist_ok=True)
+    check_shared(checkpoints.folder, job.processes)
     with FileLock(checkpoints.folder / "lock") if main else nullcontext():
         if job.processes.agree(store.get(key) is not None):
             logger.info("this training is in the item store already: %s", store.folder / key)
+            if main:
+                checkpoints.remove()  # a run killed between its result and this has left them
             return
         trained = job.train(checkpoints)
         if main:
@@ -114,6 +124,7 @@ class _Job:
         fingerprint: str,
         device: str,
         processes: Processes,
+        sharding: Sharding | None,
     ) -> None:
         self.settings = settings
         self.section = section
@@ -124,6 +135,7 @@ class _Job:
         self.fingerprint = fingerprint
         self.device = device
         self.processes = processes
+        self.sharding = sharding
         self.state = state_root()
         first = rows["train"][0].path(triptychs)
         self.panel_px = int(read_triptych(first).visible.shape[-1])
@@ -135,11 +147,15 @@ class _Job:
         free_memory()  # text encoders are no longer needed, and the VAE only by a learnable fusion
         config = self._config()
         torch.manual_seed(self.seed)
-        base = load_transformer(self.section, self.device)
+        base = load_transformer(self.section, self.device, on_cpu=self.sharding is not None)
         if self.settings.gradient_checkpointing:
             base.enable_gradient_checkpointing()
-        model = build_model(base, config, self.fusion)
-        self._announce(model)
+        model = build_model(base, config, self.fusion, device=self.device)
+        if self.sharding is not None:
+            shard_frozen(base, self.sharding, self.device)
+        log_training(
+            model, self.settings, self.section, self.identity, self.device, self.processes.count
+        )
         curve = Training(
             model=model,
             settings=self.settings,
@@ -217,45 +233,9 @@ class _Job:
             return None
         return LearnableFusion(semantic.fusion_alpha).to(self.device)
 
-    def _announce(self, model: InfraredModel) -> None:
-        settings = self.settings
-        position, gate, site = settings.semantic.form
-        lora = sum(p.numel() for p in model.transformer.parameters() if p.requires_grad)
-        whole = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        logger.info(
-            "training on %s, weights %s, computing in %s, model %s (%s)",
-            self.device,
-            self.section.dtype,
-            settings.precision,
-            self.section.path,
-            self.identity,
-        )
-        if self.processes.count > 1:
-            share = settings.batch // self.processes.count
-            logger.info("%d processes, each %d of a batch", self.processes.count, share)
-        logger.info(
-            "semantic mode %s, %d layers, %d heads, position %s, gate %s, site %s: "
-            "%d adapter parameters, %d LoRA parameters (rank %d)",
-            settings.semantic.mode,
-            0 if model.adapter is None else settings.layers,
-            settings.heads,
-            position,
-            gate,
-            site,
-            whole - lora,
-            lora,
-            settings.rank,
-        )
-        if model.fusion is not None:
-            logger.info(
-                "learnable fusion, alpha from %.4f: the VAE stays loaded and encodes every batch "
-                "anew; the gradient reaches alpha through x_cond, x_0 is held constant",
-                model.fusion.alpha.item(),
-            )
-
     def _sample(self, model: InfraredModel, data: TrainingData, step: int) -> None:
         path = self.state / "ir_samples" / self.fingerprint[:16] / f"step_{step:06d}.png"
-        write_samples(model, data, self.section, self.seed, path)
+        write_samples(model, data, self.section, self.seed, path if self.processes.main else None)
 
 
 def adapter_config(
@@ -295,24 +275,6 @@ def adapter_config(
 def _fusion_alpha(settings: IrAdapter) -> float | None:
     semantic = settings.semantic
     return semantic.fusion_alpha if semantic.mode == "pixel_fusion" else None
-
-
-def _check_batch(settings: IrAdapter, processes: int) -> None:
-    """InputError where the processes cannot divide a forward pass evenly."""
-    if settings.batch % processes:
-        raise InputError(
-            f"ir_adapter.batch = {settings.batch}: must be a multiple of the number of processes, "
-            f"{processes}, which divide each forward pass evenly"
-        )
-
-
-def _check_precision(settings: IrAdapter, device: str) -> None:
-    """InputError for float16 on a CPU, where accelerate would silently leave out the scaler."""
-    if settings.precision == "float16" and device == "cpu":
-        raise InputError(
-            "ir_adapter.precision = float16: its gradient scaler needs a GPU; on this device (cpu) "
-            "it must be float32 or bfloat16"
-        )
 
 
 def _hash_rows(rows: Sequence[TriptychRow], triptychs: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What a training run says: one line a logged step, a curve file, a warning on a dead adapter."""
+"""What a training run says: what is trained, one line a logged step, a curve file, a warning."""
 
 import csv
 import logging
@@ -11,7 +11,11 @@ from typing import Any
 
 import torch
 
+from refract.infrared_model import InfraredModel
+from refract.params.ir_adapter import IrAdapter
+from refract.params.models import InfraredModel as ModelSection
 from refract.semantic_attention import SemanticConditioningAdapter
+from refract.weight_sharding import held_and_whole, is_sharded
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +29,54 @@ def peak_memory_gb() -> float:
         return torch.cuda.max_memory_allocated() / 2**30
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return kilobytes / (2**30 if sys.platform == "darwin" else 2**20)
+
+
+def log_training(
+    model: InfraredModel,
+    settings: IrAdapter,
+    section: ModelSection,
+    identity: str,
+    device: str,
+    processes: int,
+) -> None:
+    """What is trained, where and how."""
+    position, gate, site = settings.semantic.form
+    lora = sum(p.numel() for p in model.transformer.parameters() if p.requires_grad)
+    whole = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    logger.info(
+        "training on %s, weights %s, computing in %s, model %s (%s)",
+        device,
+        section.dtype,
+        settings.precision,
+        section.path,
+        identity,
+    )
+    if processes > 1:
+        logger.info("%d processes, each %d of a batch", processes, settings.batch // processes)
+    if is_sharded(model.transformer):
+        logger.info(
+            "frozen weights sharded: each process holds about %d of %d",
+            *held_and_whole(model.transformer),
+        )
+    logger.info(
+        "semantic mode %s, %d layers, %d heads, position %s, gate %s, site %s: "
+        "%d adapter parameters, %d LoRA parameters (rank %d)",
+        settings.semantic.mode,
+        0 if model.adapter is None else settings.layers,
+        settings.heads,
+        position,
+        gate,
+        site,
+        whole - lora,
+        lora,
+        settings.rank,
+    )
+    if model.fusion is not None:
+        logger.info(
+            "learnable fusion, alpha from %.4f: the VAE stays loaded and encodes every batch "
+            "anew; the gradient reaches alpha through x_cond, x_0 is held constant",
+            model.fusion.alpha.item(),
+        )
 
 
 class StepTimer:

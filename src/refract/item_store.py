@@ -2,16 +2,20 @@
 
 `<root>/<stage>/<key>/` holds the files of one item; the key is a hash of everything the item
 depends on. Slots are written under a temporary name and renamed, so a killed worker leaves no half
-slot and two workers racing for one key do no harm. See `refract.store_cli` for listing and pruning.
+slot and two workers racing for one key do no harm. What is served has the sha256 that was written.
+See `refract.store_cli` for listing and pruning.
 """
 
+import errno
+import fcntl
 import hashlib
 import json
 import logging
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,13 +23,15 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 
-from refract.atomic import TEMPORARY_PREFIX, swap_directory
+from refract.atomic import TEMPORARY_PREFIX
+from refract.disk_errors import storing
 from refract.errors import InputError
 
 logger = logging.getLogger(__name__)
 
 INDEX_NAME = ".index.json"
 _KEY_FORMAT = 1  # raise it when the meaning of a key changes, so that older slots are not served
+_YOUNG_SECONDS = 10.0  # a temporary directory may be this old and not yet locked
 
 
 def state_root() -> Path:
@@ -53,8 +59,11 @@ class ItemStore:
         self.hits = 0
         self.computed = 0
         self._known: set[str] = set()  # keys served or made here, so that each counts once
+        self._opened = time.time()
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            with storing(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+            remove_abandoned(self.folder)
         except OSError as error:
             raise InputError(f"item store {self.folder}: cannot be written: {error}") from error
 
@@ -84,17 +93,20 @@ class ItemStore:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def get(self, key: str) -> Path | None:
-        """The slot of `key`, or None where it is missing, damaged (logged) or to be refreshed."""
+        """The slot of `key`, or None where it is missing, damaged (logged) or to be refreshed.
+
+        The first time, its whole content is read and compared with the sha256 in its index.
+        """
         slot = self.folder / key
         if key in self._known:
             return slot
         if self.refresh or not slot.is_dir():
             return None
-        damage = find_damage(slot)
+        damage = find_damage(slot, contents=True)
         if damage:
             logger.warning("item store: slot %s is damaged (%s); computing it again", slot, damage)
             return None
-        with suppress(PermissionError):  # a store shared read-only
+        with suppress(OSError):  # a store shared read-only
             os.utime(slot)  # pruning by age goes by last use
         self.hits += 1
         self._known.add(key)
@@ -102,30 +114,82 @@ class ItemStore:
 
     @contextmanager
     def create(self, key: str) -> Iterator[Path]:
-        """Yield an empty directory; on clean exit it becomes the slot, on an exception it goes."""
-        temporary = self.folder / f"{TEMPORARY_PREFIX}{os.getpid()}-{uuid4().hex[:12]}"
-        temporary.mkdir()
-        try:
-            yield temporary
-            write_index(temporary)
-            self._settle(temporary, self.folder / key)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
+        """Yield an empty directory; on clean exit it becomes the slot, on an exception it goes.
+
+        Raises what `storing` does.
+        """
+        temporary = self._fresh_name()
+        with storing(self.folder):
+            temporary.mkdir()
+            with _locked(temporary):
+                try:
+                    yield temporary
+                    write_index(temporary)
+                    self._settle(temporary, self.folder / key)
+                except BaseException:
+                    shutil.rmtree(temporary, ignore_errors=True)
+                    raise
         self.computed += 1
         self._known.add(key)
 
     def _settle(self, temporary: Path, slot: Path) -> None:
         """Rename into the slot; where another worker was first and its slot is whole, keep that."""
-        try:
-            os.rename(temporary, slot)
-        except OSError:
-            if not slot.is_dir():
-                raise
-            if not self.refresh and find_damage(slot) is None:
-                shutil.rmtree(temporary)
-            else:
-                swap_directory(temporary, slot)
+        while not _renamed(temporary, slot):
+            with _locked(self.folder, wait=True):  # else a slot just replaced might go again
+                if self._is_served(slot):
+                    shutil.rmtree(temporary)
+                    return
+                aside = self._fresh_name()
+                with suppress(FileNotFoundError):  # somebody has pruned it
+                    os.rename(slot, aside)
+                    shutil.rmtree(aside)
+
+    def _fresh_name(self) -> Path:
+        return self.folder / f"{TEMPORARY_PREFIX}{os.getpid()}-{uuid4().hex[:12]}"
+
+    def _is_served(self, slot: Path) -> bool:
+        """Whether this instance may take the slot as it is: whole, and no older than a refresh."""
+        if find_damage(slot, contents=True):
+            return False
+        return not self.refresh or (slot / INDEX_NAME).stat().st_mtime >= self._opened
+
+
+def remove_abandoned(folder: Path, *, older_than: float = _YOUNG_SECONDS) -> None:
+    """Remove the temporary directories of killed workers; a living worker's is locked, and stays.
+
+    Where the file system has no locks on directories, none is removed (`store_cli prune` does).
+    """
+    for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        with suppress(OSError):  # in use, no locks, a store shared read-only, or gone meanwhile
+            if time.time() - leftover.stat().st_mtime > older_than:
+                with _locked(leftover, required=True):
+                    shutil.rmtree(leftover)
+
+
+def _renamed(temporary: Path, slot: Path) -> bool:
+    """Rename it; False where something stands there."""
+    try:
+        os.rename(temporary, slot)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        raise
+    return True
+
+
+@contextmanager
+def _locked(folder: Path, *, wait: bool = False, required: bool = False) -> Iterator[None]:
+    """Hold the lock of a directory, which goes with the process that holds it.
+
+    required: raise OSError where it cannot be had; else a file system without locks will do.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with nullcontext() if required else suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def materialise(slot: Path, target: Path) -> None:

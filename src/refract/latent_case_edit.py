@@ -22,6 +22,7 @@ from refract.reference_edit import edit_with_reference
 from refract.reference_settings import reference_settings
 from refract.source_branch import SourceBranch, compute_source_branch, source_velocity_of
 from refract.source_clip import read_source_clip
+from refract.step_cache import step_cache
 from refract.velocity import Prompt
 from refract.video_io import Clip, read_clip, write_clip
 from refract.wan_latents import decode_frames, encode_frames
@@ -57,6 +58,7 @@ class LatentCaseEdit:
             flow.sampler,
             flow.source_guidance,
             self._region(),
+            self.model.options.cache_threshold,
         )
 
     @cached_property
@@ -76,14 +78,15 @@ class LatentCaseEdit:
         """Fit the clip to the frame, encode it and evaluate v_q at every step."""
         settings, clip = self.settings, read_source_clip(self.model, self.request)
         velocity = WanVelocity(self.model.transformer, self.contexts)
-        branch = compute_source_branch(
-            source_velocity_of(velocity, settings.sampler, settings.source_guidance),
-            encode_frames(self.model.vae, clip.frames),
-            settings.sigmas,
-            settings.seed,
-            # FlowEdit's is a sum of two velocities, which the model's own type would round
-            self.model.dtype if settings.sampler == "flowalign" else torch.float32,
-        )
+        with step_cache(self.model.transformer, settings.cache_threshold):
+            branch = compute_source_branch(
+                source_velocity_of(velocity, settings.sampler, settings.source_guidance),
+                encode_frames(self.model.vae, clip.frames),
+                settings.sigmas,
+                settings.seed,
+                # FlowEdit's is a sum of two velocities, which the model's own type would round
+                self.model.dtype if settings.sampler == "flowalign" else torch.float32,
+            )
         write_clip(folder / SOURCE_CLIP, clip, "lossless")
         branch.save(folder / SOURCE_BRANCH)
 

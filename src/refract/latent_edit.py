@@ -14,6 +14,7 @@ from refract.flowedit import sample_flowedit
 from refract.layer_choice import chosen_layers
 from refract.sdedit import sample_sdedit
 from refract.source_branch import Sampler, SourceBranch, source_velocity_of
+from refract.step_cache import step_cache
 from refract.velocity import Prompt, SourceVelocity
 from refract.wan_velocity import Listener, WanVelocity
 
@@ -35,7 +36,8 @@ class RegionSettings:
 class FlowSettings:
     """sigmas: K + 1 noise levels. guidance: w. zeta: pull to the source. seed: of every eps.
 
-    source_guidance: classifier-free guidance of FlowEdit's source branch.
+    source_guidance: classifier-free guidance of FlowEdit's source branch. cache_threshold: of
+    `step_cache`; a region has to be None with it, since a skipped layer shows nothing.
     """
 
     sigmas: Sequence[float]
@@ -45,6 +47,7 @@ class FlowSettings:
     sampler: Sampler = "flowalign"
     source_guidance: float = 1.0
     region: RegionSettings | None = None
+    cache_threshold: float | None = None
 
 
 def edit_latents(
@@ -66,7 +69,10 @@ def edit_latents(
         ref_guidance, share_first_source, on_step: see `sample_flowalign`.
         live_source: evaluate v_q afresh, where it too sees the reference, instead of replaying it.
     """
-    with _region_of(transformer, settings) as region:
+    with (
+        _region_of(transformer, settings) as region,
+        step_cache(transformer, settings.cache_threshold),
+    ):
         heard = (*listeners, region.at) if region else listeners
         velocity = WanVelocity(transformer, contexts, *heard)
         common: dict[str, Any] = {
@@ -85,7 +91,9 @@ def edit_latents(
             source.x_src,
             settings.sigmas,
             zeta=region.zeta if region else settings.zeta,
-            share_first_source=share_first_source,
+            # A cache that missed the first step would take other steps than that of v_q, and equal
+            # prompts would no longer leave the source untouched.
+            share_first_source=share_first_source and settings.cache_threshold is None,
             **common,
         )
 

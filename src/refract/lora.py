@@ -86,6 +86,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # safetensors raises its own SafetensorError, not an OSError
         raise InputError(f"{path}: not a safetensors file ({error})") from error
     for name, value in state.items():
+        if not value.is_floating_point():
+            raise InputError(f"{path}: {name} is {value.dtype}, must be of a floating point type")
         if not bool(torch.isfinite(value).all()):
             raise InputError(f"{path}: {name} holds NaN or infinite values")
     return state

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from refract.errors import InputError
-from refract.image_reading import is_picture, open_upright
+from refract.image_reading import is_picture, read_gray
 from refract.regions import BoolArray
 from refract.video_io import fit_frame
 
@@ -28,5 +28,4 @@ def read_masks(folder: Path, frames: int, height: int, width: int) -> BoolArray:
 
 def read_mask(path: Path, height: int, width: int) -> BoolArray:
     """One mask [H, W], scaled to cover the frame and cropped at its centre; white is above 127."""
-    levels = np.asarray(open_upright(path).convert("L"))
-    return fit_frame(levels, width, height, nearest=True) > 127
+    return fit_frame(read_gray(path), width, height, nearest=True) > 127

@@ -14,6 +14,8 @@ import refract.torchvision_compat  # noqa: F401  before diffusers
 import torch
 
 from refract.errors import InputError
+from refract.quantised_base import QUANTIZATIONS
+from refract.step_cache import STEP_CACHES
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +63,14 @@ class MemoryOptions:
     vae_slicing: bool = False
     attention_backend: str | None = None
     compile: bool = False
+    quantization: str | None = None
+    step_cache: str | None = None
+    step_cache_threshold: float = 0.1
+
+    @property
+    def cache_threshold(self) -> float | None:
+        """See `step_cache`; None where every step is computed whole."""
+        return None if self.step_cache is None else self.step_cache_threshold
 
     @property
     def loads_on_cpu(self) -> bool:
@@ -80,6 +90,8 @@ def memory_options(settings: object, section: str) -> MemoryOptions:
         ("offload", options.offload, ("none", *_OFFLOAD)),
         ("storage_dtype", options.storage_dtype, (None, *STORAGE_DTYPES)),
         ("attention_backend", options.attention_backend, (None, *ATTENTION_BACKENDS)),
+        ("quantization", options.quantization, (None, *QUANTIZATIONS)),
+        ("step_cache", options.step_cache, (None, *STEP_CACHES)),
     ):
         if value not in allowed:
             words = ", ".join("null" if option is None else option for option in allowed)

@@ -18,10 +18,10 @@ def local_model_folder(path_or_id: str) -> Path | None:
     `$DVC_ROOT/...`. Raises InputError for what is neither a folder here nor shaped like a hub id.
     """
     folder = Path(os.path.expandvars(path_or_id)).expanduser()
-    if path_or_id and folder.is_dir():
+    if path_or_id and os.path.isdir(folder):  # Path.is_dir raises for a name that is too long
         return folder
     # `backbones/typo` has the shape of a hub id, but its parent shows that a folder was meant.
-    if _HUB_ID.fullmatch(path_or_id) and not folder.parent.is_dir():
+    if _HUB_ID.fullmatch(path_or_id) and not os.path.isdir(folder.parent):
         return None
     raise InputError(
         f"model {shorten(path_or_id)}: no such folder; "

@@ -1,6 +1,8 @@
 """Load the parts of a model from a diffusers folder or hub id, or say what to do about it."""
 
-from collections.abc import Callable, Collection
+import logging
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,15 +11,17 @@ from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNot
 from safetensors import SafetensorError
 
 from refract.errors import InputError, shorten
+from refract.json_object import read_json_object
 from refract.model_identity import local_model_folder
 from refract.pinned_revisions import revision_of
+from refract.shard_index import check_shards
 
 # The root of the errors of huggingface_hub's HTTP client, named through it since the client changes
 # between its versions. A connection that breaks during a download is no OSError.
 _HTTP_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]
 _LOAD_ERRORS = (
-    OSError, ValueError, RuntimeError, KeyError, TypeError, OverflowError, SafetensorError,
-    _HTTP_ERROR,
+    OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ArithmeticError,
+    RecursionError, SafetensorError, _HTTP_ERROR,
 )  # fmt: skip
 
 
@@ -49,7 +53,8 @@ class ModelSource:
         if folder is None:
             source, revision = self.name, revision_of(self.name, self.revision)
         try:
-            return load(source, subfolder=part, revision=revision, **options)
+            with _libraries_quiet():
+                return load(source, subfolder=part, revision=revision, **options)
         except _LOAD_ERRORS as error:
             if "out of memory" in str(error).lower():
                 raise
@@ -67,6 +72,24 @@ class ModelSource:
         return f"a folder or hub id {layout}, is needed: see {self.setting}"
 
 
+@contextmanager
+def _libraries_quiet() -> Iterator[None]:
+    """Nothing but errors from the two libraries while they load.
+
+    Of a weight that is missing they would say that it was made up and ought to be trained, above
+    our line that refuses the model.
+    """
+    loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
 def whole(load: Callable[..., Any]) -> Callable[..., Any]:
     """A network's `from_pretrained`: safetensors alone, and every weight from the files.
 
@@ -76,9 +99,17 @@ def whole(load: Callable[..., Any]) -> Callable[..., Any]:
 
     def load_whole(source: str, subfolder: str, **options: Any) -> Any:
         _require(source, subfolder, "config.json")
+        if (config := Path(source, subfolder, "config.json")).is_file():
+            read_json_object(config)  # diffusers would take a string for a model to fetch
+        check_shards(Path(source, subfolder))
+        # Of another shape transformers only says that there are some, in its error.
+        ours = {"ignore_mismatched_sizes": True} if "transformers." in load.__module__ else {}
         model, info = load(
-            source, subfolder=subfolder, use_safetensors=True, output_loading_info=True, **options
-        )
+            source, subfolder=subfolder, use_safetensors=True, output_loading_info=True,
+            **ours, **options,
+        )  # fmt: skip
+        for name, found, wanted in sorted(info.get("mismatched_keys", ())):
+            raise ValueError(f"{name} has shape {tuple(found)}, must have {tuple(wanted)}")
         # A shard that lacks what the index promises leaves it on the meta device, unreported.
         empty = {name for name, value in model.named_parameters() if value.is_meta}
         missing = sorted(empty.union(info["missing_keys"]))
@@ -97,7 +128,9 @@ def load_tokenizer(source: str, subfolder: str, **options: Any) -> Any:
 
     _require(source, subfolder, "tokenizer_config.json")
     _require(source, subfolder, "tokenizer.json", ("vocab.json", "merges.txt"))
-    return AutoTokenizer.from_pretrained(source, subfolder=subfolder, **options)
+    return AutoTokenizer.from_pretrained(
+        source, subfolder=subfolder, trust_remote_code=False, **options
+    )
 
 
 def _require(source: str, subfolder: str, name: str, instead: Collection[str] = ()) -> None:

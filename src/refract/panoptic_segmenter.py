@@ -13,6 +13,7 @@ import torch
 import transformers.utils.logging
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoImageProcessor,
@@ -25,9 +26,13 @@ from refract.errors import InputError
 from refract.model_identity import local_model_folder
 from refract.pinned_revisions import revision_of
 from refract.segment_colours import Segment, SegmentPalette, paint_segments, segment_palette
+from refract.shard_index import check_shards
 
 _KEY = "prepare_triptychs.semantic.model"
 _KINDS = ("mask2former", "oneformer")
+_LOAD_ERRORS = (
+    OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError,
+)  # fmt: skip
 _LARGEST_PX = 2048  # short side of a map: no panel is larger, and masks of a phone photo fill GBs
 
 
@@ -116,10 +121,12 @@ def _load(part: Any, path: str, revision: str | None, **options: Any) -> Any:
     if folder is None:
         options["revision"] = revision_of(path, revision)
     try:
+        if folder is not None:
+            check_shards(folder)
         return part.from_pretrained(str(folder or path), trust_remote_code=False, **options)
     except torch.OutOfMemoryError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
+    except _LOAD_ERRORS as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         advice = "the folder must hold config.json, model.safetensors and preprocessor_config.json"
         if folder is None:

@@ -8,6 +8,7 @@ themselves.
 
 import hashlib
 import logging
+import pickle
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -156,7 +157,7 @@ def load_lpips(trunk: Path, device: torch.device, *, batch: int = 32) -> Lpips:
             source = weights["features." + name.split(".", 1)[1]]
             with torch.no_grad():
                 parameter.copy_(source)
-    except (KeyError, RuntimeError) as error:
+    except (KeyError, RuntimeError, TypeError) as error:
         raise InputError(
             f"evaluate.lpips_weights: {trunk} is not torchvision's AlexNet ({error})"
         ) from error
@@ -165,16 +166,20 @@ def load_lpips(trunk: Path, device: torch.device, *, batch: int = 32) -> Lpips:
 
 
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:
-    if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
 
-        try:
+    try:
+        if path.suffix == ".safetensors":
             return load_file(path)
-        except SafetensorError as error:
-            raise InputError(f"evaluate.lpips_weights: {path}: {error}") from error
-    # torchvision publishes its weights in this format only; weights_only runs no code from it.
-    return dict(torch.load(path, map_location="cpu", weights_only=True))
+        # torchvision publishes its weights in this format only; weights_only runs no code from it.
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"evaluate.lpips_weights: {path}: not readable ({reason})") from error
+    if not isinstance(state, dict):
+        raise InputError(f"evaluate.lpips_weights: {path}: must hold a state dict")
+    return state
 
 
 def _digest(path: Path) -> str:

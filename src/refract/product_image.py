@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from refract.errors import InputError
-from refract.image_reading import open_upright
+from refract.image_reading import open_eight_bit, read_gray
 from refract.product_foreground import separate_product
 
 logger = logging.getLogger(__name__)
@@ -50,14 +50,13 @@ def load_product_image(
             keeps the whole photo and says so; mask reads `mask_path`; all keeps the whole photo.
     Raises InputError for unreadable, tiny or mismatching pictures and an empty mask.
     """
-    photo = open_upright(path)
+    photo = open_eight_bit(path)
     if min(photo.size) < _LEAST_PX:
         raise InputError(
             f"{path}: {photo.width} x {photo.height} pixels; at least {_LEAST_PX} a side are needed"
         )
-    if photo.mode.startswith(("I", "F")):
-        raise InputError(f"{path}: mode {photo.mode}; an 8-bit colour or gray picture is needed")
-    rgba = photo.convert("RGBA")
+    # Pillow has no way from CMYK to RGBA, but every mode with transparency has one.
+    rgba = (photo if photo.has_transparency_data else photo.convert("RGB")).convert("RGBA")
     on_white = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
     alpha = np.asarray(rgba.getchannel("A"))
     mask, found = _find_mask(path, np.asarray(on_white), alpha, foreground, mask_path)
@@ -103,7 +102,7 @@ def _read_mask(path: Path, alpha: NDArray[np.uint8], mask_path: Path | None) -> 
             f"{path}: ref_bank.foreground = mask needs the case's target_image_mask "
             "(a picture that is white where the product is)"
         )
-    mask = np.asarray(open_upright(mask_path).convert("L")) >= 128
+    mask = read_gray(mask_path) >= 128
     if mask.shape != alpha.shape:
         raise InputError(
             f"{mask_path}: {mask.shape[1]} x {mask.shape[0]} pixels, but {path} has "

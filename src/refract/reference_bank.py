@@ -37,12 +37,14 @@ class ReferenceBank:
     statistics: {layer: {"mean": (channels,), "deviation": the same}} over the product's tokens of
         the layer's output, for the modes with adain; may be empty.
     facts: what the bank was made from: model, depth, sigmas, image, prompt, grid, foreground, ...
+    path: the file it was read from, for messages.
     """
 
     layers: Layers
     positions: Tensor
     facts: Mapping[str, Any] = field(default_factory=dict)
     statistics: Layers = field(default_factory=dict)
+    path: Path | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         problem = _find_problem(self.layers, self.positions) or _statistics_problem(self.statistics)
@@ -76,38 +78,57 @@ class ReferenceBank:
             with safe_open(path, framework="pt", device=str(device)) as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            header = json.loads(metadata.get(_HEADER, "{}"))
-            if header.get("format") != FORMAT:
-                raise InputError(
-                    f"reference bank {path}: its format is {header.get('format')!r}, "
-                    f"not {FORMAT!r}; extract it again"
-                )
-            facts = header["facts"]
+            facts = _read_facts(metadata.get(_HEADER, "{}"))
             positions = tensors.pop(_POSITIONS)
             pairs = _nested(tensors, (_KEY, _VALUE))
-            return cls(pairs, positions, facts, _nested(tensors, (_MEAN, _DEVIATION)))
-        except InputError:
-            raise
+            statistics = _nested(tensors, (_MEAN, _DEVIATION))
+            return cls(pairs, positions, facts, statistics, path)
+        except InputError as error:
+            fault = str(error).removeprefix("reference bank: ")
+            raise InputError(f"reference bank {path}: {fault}") from error
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"reference bank {path}: damaged or not a bank ({error})") from error
+            raise InputError(
+                f"reference bank {path}: damaged or not a bank ({error}); extract it again"
+            ) from error
 
-    def check_fits(self, depth: int, heads: int, head_dim: int, where: object = "") -> None:
+    def check_fits(self, depth: int, heads: int, head_dim: int) -> None:
         """InputError unless the bank was recorded in a transformer of this depth and width."""
         if not self.layers:
             return
+        bank = "reference bank" if self.path is None else f"reference bank {self.path}"
         pair = next(iter(self.layers.values()))
         recorded = self.facts.get("depth", depth)
         if max(self.layers) >= depth or recorded != depth:
             raise InputError(
-                f"reference bank {where}: recorded in a model of {recorded} layers "
+                f"{bank}: recorded in a model of {recorded} layers "
                 f"(highest is {max(self.layers)}), but this model has {depth}; extract it again"
             )
         if tuple(pair[_KEY].shape[1:]) != (heads, head_dim):
             had = " x ".join(str(length) for length in pair[_KEY].shape[1:])
             raise InputError(
-                f"reference bank {where}: holds {had} heads x width, but this model has "
+                f"{bank}: holds {had} heads x width, but this model has "
                 f"{heads} x {head_dim}; extract it again"
             )
+
+
+def _read_facts(header: str) -> dict[str, Any]:
+    """The facts in a header; ValueError or KeyError where there are none, or not as written."""
+    content = json.loads(header)
+    if not isinstance(content, dict):
+        raise ValueError(f"its header is a {type(content).__name__}, must be an object")
+    if content.get("format") != FORMAT:
+        raise InputError(
+            f"its format is {content.get('format')!r}, not {FORMAT!r}; extract it again"
+        )
+    facts = content["facts"]
+    if not isinstance(facts, dict):
+        raise ValueError(f"its facts are a {type(facts).__name__}, must be an object")
+    if not isinstance(facts.get("depth", 0), int):
+        raise ValueError(f"its depth is {facts['depth']!r}, must be a whole number")
+    sigmas = facts.get("sigmas", [])
+    if not isinstance(sigmas, list) or not all(isinstance(x, int | float) for x in sigmas):
+        raise ValueError(f"its sigmas are {sigmas!r}, must be a list of numbers")
+    return facts
 
 
 def _nested(tensors: Mapping[str, Tensor], kinds: tuple[str, str]) -> Layers:
@@ -123,6 +144,9 @@ def _nested(tensors: Mapping[str, Tensor], kinds: tuple[str, str]) -> Layers:
 
 
 def _find_problem(layers: Layers, positions: Tensor) -> str | None:
+    tensors = [positions, *(tensor for pair in layers.values() for tensor in pair.values())]
+    if not all(tensor.is_floating_point() for tensor in tensors):
+        return "its tensors must be of floating point"
     if positions.ndim != 2 or positions.shape[1] != 2 or not positions.isfinite().all():
         return f"positions must be finite and (tokens, 2), got {tuple(positions.shape)}"
     if not layers:

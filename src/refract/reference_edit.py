@@ -12,6 +12,7 @@ from refract.placed_reference import Rope
 from refract.reference_attention import Branches, reference_attention
 from refract.reference_bank import ReferenceBank
 from refract.source_branch import SourceBranch
+from refract.step_cache import forget_steps
 from refract.velocity import Prompt
 
 
@@ -60,7 +61,10 @@ def edit_with_reference(
             return edit_latents(transformer, contexts, source, settings)
 
         def schedule(step: int, _sigma: float) -> None:
-            active.enabled = reference.steps[0] <= step / steps < reference.steps[1]
+            enabled = reference.steps[0] <= step / steps < reference.steps[1]
+            if enabled != active.enabled:
+                forget_steps(transformer)  # what blocks added with or without the reference
+            active.enabled = enabled
 
         return edit_latents(
             transformer,

@@ -1,6 +1,7 @@
 """Where the files of a case are, and whether DVC watches them."""
 
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,12 +30,12 @@ def find_reference_photo(name: str, case: Case, banks: Path | None = None) -> Pa
 
 def warn_of_unwatched_files(cases: Mapping[str, Case], cases_path: Path) -> None:
     """Log a warning for each file outside `products` beside the cases file: DVC watches that."""
-    watched = cases_path.resolve().parent / WATCHED
+    watched = Path(os.path.realpath(cases_path)).parent / WATCHED  # no error in a loop of links
     for name, case in cases.items():
         photo = find_reference_photo(name, case)
         files = (case.video, photo, case.target_image_mask, case.first_frame_map)
         for path in files:
-            if path is not None and not Path(path).resolve().is_relative_to(watched):
+            if path is not None and not Path(os.path.realpath(path)).is_relative_to(watched):
                 logger.warning(
                     "case %s: %s lies outside %s: DVC does not see when it changes; "
                     "run `dvc repro --force` then",

@@ -1,13 +1,13 @@
 """How the pictures being measured were made, read from what the earlier stages left beside them."""
 
 import hashlib
-import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from refract.errors import InputError
+from refract.errors import InputError, shorten
+from refract.json_object import read_json_object
 from refract.reference_bank import ReferenceBank
 from refract.triptych_manifest import MANIFEST_NAME
 
@@ -29,15 +29,9 @@ def read_info(folder: Path) -> Facts:
         InputError: the file is missing or no JSON object.
     """
     path = folder / INFO_NAME
-    try:
-        info = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: missing; run the stage that writes {folder} first") from error
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path}: not valid JSON ({error})") from error
-    if not isinstance(info, dict):
-        raise InputError(f"{path}: must hold an object, found {type(info).__name__}")
-    return info
+    if not path.is_file():
+        raise InputError(f"{path}: missing; run the stage that writes {folder} first")
+    return read_json_object(path)
 
 
 def infrared_facts(triptychs: Path, infrared: Path) -> Facts:
@@ -57,18 +51,28 @@ def infrared_facts(triptychs: Path, infrared: Path) -> Facts:
 def edit_facts(edits: Path) -> Facts:
     """Model of the edits, and the reference strength where all cases share one."""
     info = read_info(edits)
-    cases = info.get("cases", {})
+    cases = _cases(info, edits)
+    for name, case in cases.items():
+        if not isinstance(case.get("result_strength", 0), int | float):
+            raise InputError(
+                f"{edits / INFO_NAME}: cases.{name}.result_strength = "
+                f"{shorten(case['result_strength'])}: must be a number"
+            )
     shared = {key: _one({case.get(key) for case in cases.values()}) for key in CASE_KEYS if cases}
     return _chosen(info, EDIT_KEYS) | shared
 
 
 def count_fallbacks(edits: Path) -> Facts:
     """How many cases had to do with less than they should have, by what it was; mostly none."""
-    found = Counter(
-        fallback.replace(" ", "_")
-        for case in read_info(edits).get("cases", {}).values()
-        for fallback in case.get("fallbacks", ())
-    )
+    found: Counter[str] = Counter()
+    for name, case in _cases(read_info(edits), edits).items():
+        fallbacks = case.get("fallbacks", [])
+        if not isinstance(fallbacks, list) or not all(isinstance(x, str) for x in fallbacks):
+            raise InputError(
+                f"{edits / INFO_NAME}: cases.{name}.fallbacks = {shorten(fallbacks)}: must be a "
+                "list of strings"
+            )
+        found.update(fallback.replace(" ", "_") for fallback in fallbacks)
     return dict(sorted(found.items()))
 
 
@@ -82,6 +86,15 @@ def bank_facts(banks: Path, names: Iterable[str]) -> Facts:
     facts = [ReferenceBank.load(path).facts for path in paths]
     sigmas = {" ".join(f"{sigma:g}" for sigma in fact.get("sigmas", ())) for fact in facts}
     return {"banks": len(facts)} | ({"bank_sigmas": _one(sigmas)} if facts else {})
+
+
+def _cases(info: Facts, edits: Path) -> Mapping[str, Facts]:
+    cases = info.get("cases", {})
+    if not isinstance(cases, dict) or not all(isinstance(case, dict) for case in cases.values()):
+        raise InputError(
+            f"{edits / INFO_NAME}: cases = {shorten(cases)}: must be an object of an object a case"
+        )
+    return cases
 
 
 def _chosen(info: Facts, keys: Iterable[str]) -> Facts:

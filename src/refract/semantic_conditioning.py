@@ -74,6 +74,7 @@ class SemanticConditioning:
 
     def project(self, semantic: Tensor) -> list[KeyValue]:
         """K and V of the map tokens [B, n, 64]; valid for every step that follows."""
+        self._follow(semantic.device)
         return self.adapter.project(self._laid_out(semantic), self._semantic_grid)
 
     def __call__(
@@ -89,6 +90,7 @@ class SemanticConditioning:
 
     def adapter_inputs(self, x_t: Tensor, x_cond: Tensor, semantic: Tensor) -> AdapterInputs:
         """The tokens of the site and the laid-out map; shapes as in `__call__`."""
+        self._follow(x_t.device)
         tokens = x_t if self.site == "x_t" else x_cond[..., : x_t.shape[-1]]
         image = tokens if self._both_halves else tokens[:, self._infrared]
         return AdapterInputs(image, self._laid_out(semantic), self._image_grid, self._semantic_grid)
@@ -97,6 +99,13 @@ class SemanticConditioning:
     def infrared_inputs(self) -> Tensor:
         """Boolean [N]: which of the adapter's image tokens are of the infrared half."""
         return self._infrared if self._both_halves else self._infrared[self._infrared]
+
+    def _follow(self, device: torch.device) -> None:
+        """The grids go where the tokens are: a model may be built on the CPU and move later."""
+        if self._infrared.device != device:
+            self._infrared = self._infrared.to(device)
+            self._semantic_grid = self._semantic_grid.to(device)
+            self._image_grid = self._image_grid.to(device)
 
     def _put(self, tokens: Tensor, enhanced: Tensor) -> Tensor:
         if self._both_halves:

@@ -14,6 +14,7 @@ from refract.params.bank_stage import BankParams
 from refract.params.cases import Case, with_overrides
 from refract.params.edit_stage import EditParams
 from refract.params.section import load_stage_params, validate
+from refract.processes import process_count
 
 _NAME = "edit"
 
@@ -23,7 +24,11 @@ def edit_one(arguments: argparse.Namespace) -> None:
 
     Everything not given on the command line comes from --params; the curve of strengths and the
     baselines are left out. The item store is the pipeline's own, so a repeated call costs nothing.
+
+    Raises InputError for files that are not there, and in one of several processes.
     """
+    if process_count() > 1:
+        raise InputError(f"--video edits one clip, in one process; these are {process_count()}")
     photo = arguments.target_image
     for option, path in (("--video", arguments.video), ("--target-image", photo)):
         if path is not None and not path.is_file():

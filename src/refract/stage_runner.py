@@ -1,6 +1,7 @@
 """What every stage process does around its work: signals, logging, errors, exit codes.
 
-Exit codes: 0 done, 2 bad input (one line, no traceback), 1 out of memory or a defect, 130 Ctrl-C.
+Exit codes: 0 done, 2 bad input (one line, no traceback), 1 out of memory or disk space (one line)
+or a defect, 130 Ctrl-C.
 Of several processes of one launch the first speaks for all, where all have the same to say.
 """
 
@@ -14,10 +15,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from refract.disk_errors import DiskFullError, storing
 from refract.errors import InputError
 
 logger = logging.getLogger(__name__)
 
+LAUNCHER_PID = "REFRACT_LAUNCHER_PID"  # set by refract.launcher for those it starts
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _PRECEDENCE_S = 10.0
 
@@ -28,16 +31,21 @@ def run_stage(name: str, main: Callable[[], None], *, memory_keys: Sequence[str]
     memory_keys: dotted params keys to lower when memory runs out, named in that error with their
     present values.
     """
-    parent = os.getppid()
+    parent = int(os.environ.pop(LAUNCHER_PID, os.getppid()))
     die_with_parent()
-    if os.getppid() != parent:  # it died before the line above
+    if os.getppid() != parent or _has_lost_dvc():  # it died before the line above
         sys.exit(1)
     configure_logging()
     try:
-        main()
+        with storing():
+            main()
     except InputError as error:
         _fail(name, str(error), 2)
+    except DiskFullError as error:
+        _fail(name, str(error), 1)
     except KeyboardInterrupt:
+        if not is_first_process():
+            sys.exit(130)
         _fail(name, "interrupted; finished items are kept", 130)
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
@@ -52,6 +60,20 @@ def die_with_parent() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def _has_lost_dvc() -> bool:
+    """Whether DVC had died before this process could ask to die with it: while Python started.
+
+    A stage runs in the process group of the DVC that started it; whoever adopts an orphan does not.
+    A launched process (RANK) is in a group of its own and watches its launcher instead.
+    """
+    if sys.platform != "linux" or "DVC_STAGE" not in os.environ or "RANK" in os.environ:
+        return False
+    try:
+        return os.getpgid(os.getppid()) != os.getpgrp()
+    except ProcessLookupError:
+        return True
+
+
 def configure_logging() -> None:
     """One line format on stderr; `$REFRACT_LOG` sets the level of our own messages.
 
@@ -64,7 +86,7 @@ def configure_logging() -> None:
     level = os.environ.get("REFRACT_LOG", "INFO").upper()
     if level not in logging.getLevelNamesMapping():
         level = "INFO"
-    if not _is_first_process():
+    if not is_first_process():
         level = "WARNING"
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
@@ -73,7 +95,8 @@ def configure_logging() -> None:
         logging.getLogger(package).setLevel(level)
 
 
-def _is_first_process() -> bool:
+def is_first_process() -> bool:
+    """Whether this one speaks for all processes of its launch; true without a launch."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -83,7 +106,7 @@ def _fail(name: str, message: str, code: int) -> NoReturn:
     The launcher ends all processes soon after one has failed. So where all fail alike the first
     must be ahead of the others, whose line is then never printed; one that fails alone prints it.
     """
-    if not _is_first_process():
+    if not is_first_process():
         time.sleep(_PRECEDENCE_S)
     print(f"refract {name}: error: {message}", file=sys.stderr, flush=True)
     sys.exit(code)

@@ -16,7 +16,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from refract.atomic import replace_directory
+from refract.atomic import TEMPORARY_PREFIX, replace_directory
+from refract.item_store import find_damage, write_index
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class CheckpointFolder:
             save_file({k: v.cpu().contiguous() for k, v in tensors.items()}, temporary / _TENSORS)
             document = {"step": step, "optimizer": values, "facts": facts}
             (temporary / _FACTS).write_text(json.dumps(document, allow_nan=False))
+            write_index(temporary)  # safetensors holds no checksum
         for older in self._found():
             if older.name < f"{_PREFIX}{step:08d}":
                 shutil.rmtree(older)
@@ -53,14 +55,13 @@ class CheckpointFolder:
     def restore(
         self, parameters: Mapping[str, Tensor], optimizer: torch.optim.Optimizer
     ) -> tuple[int, dict[str, Any]]:
-        """Load the newest readable checkpoint in place; returns (step, facts) or (0, {})."""
+        """Load the newest undamaged checkpoint in place; returns (step, facts) or (0, {})."""
         for path in reversed(self._found()):
-            try:
-                tensors = load_file(path / _TENSORS)
-                document = json.loads((path / _FACTS).read_text())
-            except Exception as error:  # damaged by a crash of the machine: use the one before
-                logger.warning("checkpoint %s is unreadable (%s); skipped", path, error)
+            if damage := find_damage(path, contents=True):
+                logger.warning("checkpoint %s is damaged (%s); skipped", path, damage)
                 continue
+            tensors = load_file(path / _TENSORS)
+            document = json.loads((path / _FACTS).read_text())
             with torch.no_grad():
                 for name, value in parameters.items():
                     value.copy_(tensors[f"weights/{name}"])
@@ -74,8 +75,8 @@ class CheckpointFolder:
         return 0, {}
 
     def remove(self) -> None:
-        """Delete all checkpoints, after the result is safe."""
-        for path in self._found():
+        """Delete all checkpoints, half-written ones too, after the result is safe."""
+        for path in [*self._found(), *self.folder.glob(f"{TEMPORARY_PREFIX}*")]:
             shutil.rmtree(path)
 
     def _found(self) -> list[Path]:

@@ -1,10 +1,10 @@
 """Where the semantic maps of a training came from, as its triptychs' info.json tells."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from refract.errors import InputError
+from refract.errors import InputError, shorten
+from refract.json_object import read_json_object
 from refract.semantic_maps import MAP_MODEL, MapModel, map_model
 
 
@@ -24,11 +24,16 @@ def read_training_maps(info: Path) -> TrainingMaps:
 
     Raises InputError where the segmenter is neither folder nor hub id any more.
     """
-    facts: dict[str, Any] = json.loads(info.read_text(encoding="utf-8")) if info.is_file() else {}
+    facts: dict[str, Any] = read_json_object(info) if info.is_file() else {}
     source = str(facts.get("semantic_source", "unknown"))
     if MAP_MODEL not in facts:
         return TrainingMaps(source)
     recorded = facts[MAP_MODEL]
+    if not isinstance(recorded, dict) or not {"path", "revision", "identity"} <= recorded.keys():
+        raise InputError(
+            f"{info}: {MAP_MODEL} = {shorten(recorded)}: must be an object with path, revision and "
+            "identity; run prepare_triptychs again"
+        )
     model = map_model(recorded["path"], recorded["revision"])
     return TrainingMaps(source, model, recorded["identity"])
 

@@ -11,12 +11,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from refract.errors import InputError
 from refract.fill_conditioning import TriptychTokens, encode_masked, fuse_pixels
 from refract.flux_fill import FillVae
 from refract.image_reading import read_rgb
 from refract.import_closure import closure
 from refract.item_store import ItemStore, hash_file
-from refract.latent_packing import pack_latents
+from refract.latent_packing import TOKEN_PX, pack_latents
 from refract.triptych import Triptych, split_triptych
 
 logger = logging.getLogger(__name__)
@@ -32,10 +33,20 @@ class LatentRequest(NamedTuple):
 
 
 def read_triptych(path: Path, panel_px: int | None = None) -> Triptych[Tensor]:
-    """The panels of a triptych file, each [3, P, P] in [-1, 1]."""
+    """The panels of a triptych file, each [3, P, P] in [-1, 1].
+
+    Raises InputError where it is none, where P is not `panel_px`, and where no whole number of
+    tokens makes a side.
+    """
     pixels = torch.tensor(read_rgb(path))
     picture = rearrange(pixels, "h w c -> c h w").float() / 127.5 - 1
-    return split_triptych(picture, name=str(path), panel_px=panel_px)
+    panels = split_triptych(picture, name=str(path), panel_px=panel_px)
+    side = panels.visible.shape[-1]
+    if side % TOKEN_PX:
+        raise InputError(
+            f"{path}: panels of {side} pixels a side, must be a multiple of {TOKEN_PX}"
+        )
+    return panels
 
 
 def read_request(request: LatentRequest, panel_px: int) -> Triptych[Tensor]:

@@ -1,14 +1,18 @@
 """`manifest.csv` of a triptych folder: one row a triptych, file at `<split>/<id>.png`."""
 
 import csv
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from refract.errors import InputError
+from refract.csv_rows import read_rows
+from refract.errors import InputError, shorten
+from refract.item_names import check_item_names
 
 MANIFEST_NAME = "manifest.csv"
 SPLIT_NAMES = ("train", "val", "test")
+DAYTIMES = ("day", "night", "unknown")
 
 
 @dataclass(frozen=True)
@@ -41,25 +45,33 @@ def write_manifest(rows: Sequence[TriptychRow], folder: Path) -> None:
 def read_manifest(folder: Path, split: str | None = None) -> list[TriptychRow]:
     """The rows of a triptych folder (of one split), sorted by id.
 
-    Raises InputError where the manifest is missing, lacks a column, holds an unknown split, names
-    a file that is not there, or has no row of the wanted split.
+    Raises InputError where the manifest is missing, is no CSV, lacks a column, holds an unknown
+    split or daytime, an id twice or one that leads elsewhere, names a file that is not there, or
+    has no row of the wanted split.
     """
     path = folder / MANIFEST_NAME
     if not path.is_file():
         raise InputError(f"{path}: missing; run the stage prepare_triptychs first")
     names = [field.name for field in fields(TriptychRow)]
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        lacking = [name for name in names if name not in (reader.fieldnames or [])]
-        if lacking:
-            raise InputError(f"{path}: column {lacking[0]} is missing")
-        rows = [TriptychRow(**{name: row[name] or "" for name in names}) for row in reader]
+    rows = [TriptychRow(**{name: row[name] for name in names}) for row in read_rows(path, names)]
+    check_item_names([row.id for row in rows], path)
+    repeated = [name for name, count in Counter(row.id for row in rows).items() if count > 1]
+    if repeated:
+        raise InputError(f"{path}: id {repeated[0]} is listed twice")
     for row in rows:
-        if row.split not in SPLIT_NAMES:
-            raise InputError(f"{path}: {row.id}: split {row.split!r}, allowed {SPLIT_NAMES}")
+        _check_word(path, row, "split", SPLIT_NAMES)
+        _check_word(path, row, "daytime", DAYTIMES)
         if not row.path(folder).is_file():
             raise InputError(f"{row.path(folder)}: listed in {path}, but not there")
     wanted = [row for row in rows if split in (None, row.split)]
     if not wanted:
         raise InputError(f"{path}: no rows" + (f" of split {split}" if split else ""))
     return sorted(wanted, key=lambda row: row.id)
+
+
+def _check_word(path: Path, row: TriptychRow, column: str, allowed: Sequence[str]) -> None:
+    word = getattr(row, column)
+    if word not in allowed:
+        raise InputError(
+            f"{path}: {row.id}: {column} {shorten(word)}, allowed {', '.join(allowed)}"
+        )

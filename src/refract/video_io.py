@@ -1,7 +1,9 @@
 """Clips on disk: read and fitted to a frame, written without loss, written for the eye.
 
 All through the ffmpeg binary that imageio-ffmpeg brings along, with its bit-exact switches and
-one thread, so that equal frames make equal files.
+one thread, so that equal frames make equal files. A clip is one file that holds its frames: what
+ffmpeg would follow to other files or the network (playlists, `concat:`, patterns of file names) is
+refused.
 """
 
 import subprocess
@@ -23,6 +25,12 @@ _BITEXACT = [
     "-fflags", "+bitexact", "-flags:v", "+bitexact", "-threads", "1", "-map_metadata", "-1",
 ]  # fmt: skip
 _SCALER = ["-sws_flags", "lanczos+accurate_rnd+full_chroma_int+bitexact"]
+# Demuxers that read one file alone. Of hls, concat, image2, dash, mpjpeg and the like none is here.
+_CONTAINERS = (
+    "mov,matroska,avi,mpeg,mpegts,mpegvideo,m4v,h264,hevc,obu,ivf,ogg,flv,asf,nut,mxf,dv,gif,apng,"
+    "yuv4mpegpipe"
+)
+_MOST_PX = 1 << 26  # of a frame: 8192 x 8192
 _CODECS = {
     "lossless": ["-c:v", "ffv1", "-level", "3", "-pix_fmt", "gbrp"],
     "preview": [
@@ -40,6 +48,19 @@ class Clip(NamedTuple):
     fps: float
 
 
+def input_switches() -> list[str]:
+    """What ffmpeg is told before it opens a clip by the name of `input_name`."""
+    return [
+        "-protocol_whitelist", "file", "-format_whitelist", _CONTAINERS,
+        "-max_pixels", str(_MOST_PX),
+    ]  # fmt: skip
+
+
+def input_name(path: Path) -> str:
+    """A file's name for ffmpeg, which takes others for switches, addresses or protocols."""
+    return f"file:{path.absolute()}"
+
+
 def read_clip(
     path: Path, count: int | None = None, *, width: int | None = None, height: int | None = None
 ) -> Clip:
@@ -49,7 +70,8 @@ def read_clip(
     nothing is squashed; a frame that has them already is not touched. Only the wanted frames are
     decoded and no more than one is held at full resolution.
 
-    Raises InputError for a missing or unreadable file and for fewer than `count` frames.
+    Raises InputError for a missing or unreadable file, one that is no single video file, frames of
+    more than 8192 x 8192 pixels, and fewer than `count` frames.
     """
     path = Path(path)
     if not path.is_file():
@@ -57,7 +79,11 @@ def read_clip(
     limit = [] if count is None else ["-frames:v", str(count)]
     frames: list[Frames] = []
     try:
-        with closing(imageio_ffmpeg.read_frames(str(path), output_params=_SCALER + limit)) as raw:
+        with closing(
+            imageio_ffmpeg.read_frames(
+                input_name(path), input_params=input_switches(), output_params=_SCALER + limit
+            )
+        ) as raw:
             facts = next(raw)
             columns, rows = facts["size"]
             for data in raw:
@@ -65,7 +91,10 @@ def read_clip(
                 frames.append(fit_frame(frame, width or columns, height or rows))
     except (OSError, RuntimeError, StopIteration, KeyError, IndexError, ValueError) as error:
         detail = str(error).strip().splitlines()[-1:] or [type(error).__name__]
-        raise InputError(f"video {path}: cannot be decoded ({detail[0][:120]})") from error
+        raise InputError(
+            f"video {path}: cannot be decoded ({detail[0][:120]}); must be one file of MP4, MOV, "
+            "MKV, WebM, AVI, MPEG, OGG, FLV, WMV, MXF or GIF"
+        ) from error
     if not frames or len(frames) < (count or 0):
         raise InputError(
             f"video {path}: has {len(frames)} frames, but {count or 'at least 1'} are needed; "

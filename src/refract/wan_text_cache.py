@@ -23,6 +23,7 @@ def embed_prompts(
     identity: str,
     root: Path,
     allow_empty: Collection[str] = (),
+    refresh: bool | None = None,
 ) -> dict[str, Tensor]:
     """Embedding (1, words, text_dim) by prompt, on the CPU.
 
@@ -31,11 +32,12 @@ def embed_prompts(
         identity: `model_identity` of the model.
         root: root of the item store; all video stages share these items.
         allow_empty: the places where an empty prompt means no guidance by words.
+        refresh: as in `ItemStore`.
     The text encoder loads only where a prompt is new, and is freed again.
 
     Raises InputError for a prompt that is empty or too long, with the place where it stands.
     """
-    store = ItemStore(root, "video_text")
+    store = ItemStore(root, "video_text", refresh=refresh)
     embeddings: dict[str, Tensor] = {}
     for where, prompt in prompts.items():
         may_be_empty = where in allow_empty

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from refract.step_cache import cached_pass
 from refract.velocity import Branch, Prompt
 
 Listener = Callable[[Branch], None]
@@ -19,7 +20,8 @@ class WanVelocity:
     """v(x, sigma, prompt) of a text-to-video transformer, in float32.
 
     Each call is one forward pass: rows of a batch may differ in the last bit from the same input
-    alone, and then equal prompts would no longer leave the source untouched.
+    alone, and then equal prompts would no longer leave the source untouched. Inside `step_cache`
+    each velocity, by branch and prompt, has a cache of its own.
     """
 
     def __init__(
@@ -47,5 +49,6 @@ class WanVelocity:
         context = self.contexts["target" if prompt == "reference" else prompt]
         context = context.expand(len(x), -1, -1)
         timestep = torch.full((len(x),), 1000 * sigma, device=x.device)
-        v = self.transformer(x.to(context.dtype), timestep, context, return_dict=False)[0]
+        with cached_pass(self.transformer, f"{branch} {prompt}"):
+            v = self.transformer(x.to(context.dtype), timestep, context, return_dict=False)[0]
         return v.float()

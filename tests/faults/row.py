@@ -1,9 +1,10 @@
 """One line of the table of what was tried against the pipeline, and what came of it."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 
-class Row(NamedTuple):
+@dataclass(frozen=True)
+class Row:
     """tried: what was done. count: how often. outcome: what came of it, in one phrase.
 
     losses: how often something was lost, half-written, used though damaged, or let in; 0 or a

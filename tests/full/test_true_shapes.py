@@ -9,10 +9,16 @@ import refract.torchvision_compat  # noqa: F401  (before diffusers)
 
 import pytest
 import torch
-from diffusers import FluxTransformer2DModel, WanTransformer3DModel
+from diffusers import (
+    AutoencoderKL,
+    AutoencoderKLWan,
+    FluxTransformer2DModel,
+    WanTransformer3DModel,
+)
 from ruamel.yaml import YAML
 from torch import nn
 
+from benchmarks.true_shapes import FILL, FILL_VAE, WAN_LARGE, WAN_SMALL, WAN_VAE
 from refract.bank_extraction import recording
 from refract.errors import InputError
 from refract.flux_fill import TextEmbedding
@@ -25,22 +31,6 @@ from refract.semantic_attention import SemanticConditioningAdapter
 from refract.semantic_conditioning import DiptychGrid
 
 ROOT = Path(__file__).parents[2]
-
-# huggingface.co/black-forest-labs/FLUX.1-Fill-dev, transformer/config.json, revision 6d92c29
-FILL = {
-    "attention_head_dim": 128, "axes_dims_rope": [16, 56, 56], "guidance_embeds": True,
-    "in_channels": 384, "joint_attention_dim": 4096, "num_attention_heads": 24, "num_layers": 19,
-    "num_single_layers": 38, "out_channels": 64, "patch_size": 1, "pooled_projection_dim": 768,
-}  # fmt: skip
-# huggingface.co/Wan-AI/Wan2.1-T2V-1.3B-Diffusers, transformer/config.json, revision 5af5c01
-WAN_SMALL = {
-    "added_kv_proj_dim": None, "attention_head_dim": 128, "cross_attn_norm": True, "eps": 1e-06,
-    "ffn_dim": 8960, "freq_dim": 256, "image_dim": None, "in_channels": 16,
-    "num_attention_heads": 12, "num_layers": 30, "out_channels": 16, "patch_size": [1, 2, 2],
-    "qk_norm": "rms_norm_across_heads", "rope_max_seq_len": 1024, "text_dim": 4096,
-}  # fmt: skip
-# huggingface.co/Wan-AI/Wan2.1-T2V-14B-Diffusers, likewise: these three are all that differs
-WAN_LARGE = {**WAN_SMALL, "ffn_dim": 13824, "num_attention_heads": 40, "num_layers": 40}
 
 # Bytes of the published weights over bytes a weight. FLUX.1 Fill: three shards of 9.99, 9.95 and
 # 3.87 GB in bfloat16. Wan2.1: shards of 5.00 GB and 677 MB in float32; 14B: the 28.6 GB of the
@@ -72,6 +62,16 @@ def full_settings() -> dict[str, Any]:
 
 def on_meta(module: nn.Module) -> bool:
     return all(parameter.is_meta for parameter in module.parameters())
+
+
+def test_vaes_are_of_the_published_size() -> None:
+    """Their files: 335,304,388 and 507,609,880 bytes in float32, headers and all."""
+    with torch.device("meta"):
+        vaes = AutoencoderKL.from_config(FILL_VAE), AutoencoderKLWan.from_config(WAN_VAE)
+    counts = [sum(parameter.numel() for parameter in vae.parameters()) for vae in vaes]
+    assert counts == [83_819_683, 126_892_531]
+    for count, published in zip(counts, (335_304_388, 507_609_880), strict=True):
+        assert 4 * count == pytest.approx(published, rel=0.001)
 
 
 @pytest.mark.parametrize("name", NAMES)

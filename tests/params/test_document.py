@@ -27,16 +27,24 @@ def test_numbers_and_words_as_dvc_reads_them(tmp_path: Path) -> None:
         ("a: {b: 1, b: 2}\n", "duplicate key"),
         ("a: [1, 2\n", "params.yaml:2"),
         ("a: 'open\n", "params.yaml:"),
-        ("a: !!python/object/apply:os.system ['true']\n", "could not determine a constructor"),
+        ("a: !!python/object/apply:os.system ['true']\n", "only plain values are allowed"),
         ("1: a\n", "key 1: must be a string"),
-        ("true: a\n", "key True: must be a string"),
+        ("true: a\n", "key true: must be a string"),
         ("a: {2: b}\n", "key 2: must be a string"),
         ("a: &a [*a]\n", "levels"),
         ("a: " + "[" * 40 + "]" * 40, "levels"),
         ("a: " + "[" * 5000, "not valid YAML"),
         (b"a: \xff\xfe", "not UTF-8"),
         (b"a: 1\x00", "params.yaml"),
-        ("a: " + "x" * (1 << 20), "at most 1048576"),
+        ("a: " + "x" * (1 << 20), "at most 524288"),
+        ("a: !!bool perhaps\n", "params.yaml: not valid YAML"),
+        ("a: !!int ''\n", "params.yaml: not valid YAML"),
+        ("a: !!timestamp today\n", "timestamp"),
+        ("a: !mine {b: 1}\n", "tag '!mine'"),
+        ("? {a: b}\n: 1\n", "key of several values: must be a string"),
+        ("? \n: 1\n", "key null: must be a string"),
+        ('a: ["x\\0"]\n', "must not hold NUL"),
+        ('"a\\ud800": 1\n', "halves of surrogate pairs"),
     ],
 )
 def test_malformed_files_are_one_line_input_errors(
@@ -50,6 +58,14 @@ def test_malformed_files_are_one_line_input_errors(
 def test_aliases_cannot_expand_without_bound(tmp_path: Path) -> None:
     levels = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     levels += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
+    with pytest.raises(InputError, match="at most 100000 values"):
+        read(tmp_path, "\n".join(levels))
+
+
+def test_merge_keys_work_but_cannot_expand_without_bound(tmp_path: Path) -> None:
+    assert read(tmp_path, "a: &a {x: 1}\nb: {<<: *a, y: 2}\n")["b"] == {"x": 1, "y": 2}
+    levels = ["m0: &m0 {k: 1}"]
+    levels += [f"m{i}: &m{i} {{<<: [{', '.join([f'*m{i - 1}'] * 9)}]}}" for i in range(1, 9)]
     with pytest.raises(InputError, match="at most 100000 values"):
         read(tmp_path, "\n".join(levels))
 

@@ -52,8 +52,10 @@ def find_revision(repo: Repo, name: str) -> Revision:
     if name == WORKSPACE:
         return Revision(name, None)
     try:
+        if not name:  # which would be HEAD
+            raise DvcException("empty name")
         return Revision(name, resolve_rev(repo.scm, name))
-    except DvcException as error:
+    except (DvcException, ValueError) as error:  # ValueError: no text, as a name with a null byte
         raise InputError(
             f"{name!r}: {error}; allowed are {WORKSPACE}, a git revision or an experiment's name "
             "(see `dvc exp list --all-commits`)"

@@ -1,13 +1,13 @@
 """`metadata.csv` beside the pictures, and the same columns in a table: what is known of an item."""
 
-import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from refract.csv_rows import read_rows
 from refract.errors import InputError
-from refract.layouts.raw_item import DAYTIMES, RawItem
-from refract.triptych_manifest import SPLIT_NAMES
+from refract.layouts.raw_item import RawItem
+from refract.triptych_manifest import DAYTIMES, SPLIT_NAMES
 
 METADATA_NAME = "metadata.csv"
 
@@ -31,23 +31,9 @@ def apply_metadata(items: list[RawItem], path: Path) -> list[RawItem]:
 
 
 def read_csv(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    """The rows of a CSV file with a header, values stripped; InputError where a column lacks."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            rows = [{k: (v or "").strip() for k, v in row.items() if k} for row in reader]
-            found = list(reader.fieldnames or [])
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a UTF-8 CSV file ({error})") from error
-    require_columns(found, columns, path)
-    return rows
-
-
-def require_columns(found: list[str], columns: tuple[str, ...], path: Path) -> None:
-    """InputError where a column is not there."""
-    for name in columns:
-        if name not in found:
-            raise InputError(f"{path}: column {name} is missing, found {', '.join(found) or '-'}")
+    """The rows of a CSV file with a header, values stripped; InputError as `read_rows`."""
+    rows = read_rows(path, columns)
+    return [{name: cell.strip() for name, cell in row.items()} for row in rows]
 
 
 def require_whole_split(rows: Iterable[Mapping[str, str]], path: Path) -> None:

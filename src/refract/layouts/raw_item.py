@@ -5,8 +5,6 @@ from pathlib import Path
 
 from refract.class_palette import ClassPalette
 
-DAYTIMES = ("day", "night", "unknown")
-
 
 @dataclass(frozen=True)
 class RawItem:

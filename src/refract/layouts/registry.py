@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from refract.errors import InputError
+from refract.item_names import check_item_names
 from refract.layouts.dronevehicle import import_dronevehicle
 from refract.layouts.flir import import_flir
 from refract.layouts.generic import import_generic
@@ -35,6 +36,7 @@ def import_items(layout: str, root: Path) -> list[RawItem]:
     if not root.is_dir() and not (layout in _FILE_LAYOUTS and root.is_file()):
         raise InputError(f"{root}: no such folder (prepare_triptychs.source)")
     items = sorted(LAYOUTS[layout](root), key=lambda item: item.id)
+    check_item_names([item.id for item in items], root)
     for before, item in pairwise(items):
         if before.id == item.id:
             raise InputError(

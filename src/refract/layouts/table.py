@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from refract.csv_rows import require_columns
 from refract.errors import InputError
-from refract.layouts.metadata import read_csv, require_columns, require_whole_split, with_metadata
+from refract.layouts.metadata import read_csv, require_whole_split, with_metadata
 from refract.layouts.raw_item import RawItem
 from refract.layouts.table_pictures import picture_of
 
@@ -78,7 +79,9 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
             wanted = [name for name in (*_PICTURES.values(), *_KNOWN) if name in found]
             for batch in file.iter_batches(_BATCH, columns=wanted):
                 yield from batch.to_pylist()
-    except (ArrowException, OSError) as error:
+    except InputError:
+        raise
+    except (ArrowException, OSError, ValueError) as error:  # ValueError: text that is not UTF-8
         raise InputError(f"{path}: not a readable parquet file ({error})") from error
 
 

@@ -1,10 +1,12 @@
 """The file behind a cell of a table, also where the cell holds the picture itself."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
 from refract.errors import InputError, shorten
+from refract.item_names import check_item_name
 from refract.item_store import ItemStore, state_root
 
 
@@ -17,9 +19,13 @@ def picture_of(cell: Any, folder: Path, place: str) -> Path | None:
     """
     if isinstance(cell, dict):
         name, data = cell.get("path"), cell.get("bytes")
-        return (
-            _laid_down(data, Path(name or "picture").name) if data else _named(name, folder, place)
-        )
+        if not isinstance(name, str | None) or not isinstance(data, bytes | None):
+            raise InputError(
+                f"{place} = {shorten(cell)}: expected the bytes of a picture, and a file name"
+            )
+        if not data:
+            return _named(name, folder, place)
+        return _laid_down(data, check_item_name(Path(name or "picture").name, place))
     if isinstance(cell, bytes):
         return _laid_down(cell, "picture") if cell else None
     if cell is None or isinstance(cell, str):
@@ -30,7 +36,8 @@ def picture_of(cell: Any, folder: Path, place: str) -> Path | None:
 def _named(name: str | None, folder: Path, place: str) -> Path | None:
     if not name:
         return None
-    if not (path := folder / name).is_file():
+    path = folder / name
+    if not os.path.isfile(path):  # Path.is_file raises for a name that is too long
         raise InputError(f"{place} = {shorten(name)}: no such file in {folder}")
     return path
 

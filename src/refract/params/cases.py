@@ -5,47 +5,55 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from refract.errors import InputError, shorten
 from refract.params.document import read_yaml
+from refract.params.file_name import FileName
 from refract.params.section import Section, check_banned_names, validate
 
-# DVC fails on ids with `.`, `[` or `@`, and drops unquoted ones such as `1` or `True`.
-_CASE_ID = re.compile(r"[a-z][a-z0-9_-]*")
+# DVC fails on ids with `.`, `[` or `@`, and drops unquoted ones such as `1` or `True`. Files and
+# folders are named by an id, which a file system allows 255 letters.
+_CASE_ID = re.compile(r"[a-z][a-z0-9_-]{0,99}")
 OVERRIDABLE = (
     "seed", "ref_strength", "ref_timesteps", "ref_layers", "ref_mode", "ref_branches",
     "ref_bank", "flowalign",
 )  # fmt: skip
 INFRARED_REFERENCE = "infer_ir"  # as `target_image`: the infrared translation of the first frame
 
-Text = Annotated[str, Field(min_length=1, max_length=2000)]
-File = Annotated[str, Field(min_length=1)]
+
+def _check_words(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must hold more than blanks")
+    return text
+
+
+Text = Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_check_words)]
 SectionType = TypeVar("SectionType", bound=Section)
 
 
 class Case(Section):
     """One edit. Paths are relative to the repository root."""
 
-    video: Annotated[File, Field(description="clip to edit")]
+    video: Annotated[FileName, Field(description="clip to edit")]
     source_prompt: Annotated[Text, Field(description="what the clip shows")]
     target_prompt: Annotated[Text, Field(description="what the edit shall show")]
     target_image: Annotated[
-        File | None,
+        FileName | None,
         Field(description="product photo, or infer_ir; null looks for <case>.* beside the clip"),
     ] = None
     target_image_mask: Annotated[
-        File | None, Field(description="product in the photo, for ref_bank.foreground: mask")
+        FileName | None, Field(description="product in the photo, for ref_bank.foreground: mask")
     ] = None
     first_frame_map: Annotated[
-        File | None,
+        FileName | None,
         Field(description="semantic map of the clip's first frame, for target_image: infer_ir"),
     ] = None
     source_mask: Annotated[
-        File | None, Field(description="folder of the object's masks, a PNG a frame")
+        FileName | None, Field(description="folder of the object's masks, a PNG a frame")
     ] = None
     target_mask: Annotated[
-        File | None, Field(description="folder of the edited object's masks, a PNG a frame")
+        FileName | None, Field(description="folder of the edited object's masks, a PNG a frame")
     ] = None
     overrides: Annotated[
         dict[str, Any],

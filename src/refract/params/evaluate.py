@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from refract.params.file_name import FileName
 from refract.params.section import Section
 
 
@@ -28,16 +29,14 @@ class Evaluate(Section):
         ),
     ]
     lpips_weights: Annotated[
-        str | None,
-        Field(min_length=1, description="torchvision's AlexNet weights; null: its cache, if there"),
+        FileName | None,
+        Field(description="torchvision's AlexNet weights; null: its cache, if there"),
     ]
     inception_weights: Annotated[
-        str | None,
-        Field(min_length=1, description="the FID's Inception-v3; null: another distance"),
+        FileName | None, Field(description="the FID's Inception-v3; null: another distance")
     ]
     votes: Annotated[
-        str | None,
-        Field(min_length=1, description="folder of the user study's votes and key; null: none"),
+        FileName | None, Field(description="folder of the user study's votes and key; null: none")
     ]
     bootstrap: Annotated[
         int, Field(ge=100, le=1_000_000, description="resamples of the 95% intervals")

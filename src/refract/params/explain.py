@@ -110,12 +110,18 @@ def describe(schema: dict[str, Any], node: dict[str, Any]) -> str:
         words += f", a multiple of {node['multipleOf']}"
     if "pattern" in node:
         words += f" matching {node['pattern']}"
-    if "minLength" in node:
-        words += " that is not empty"
+    words += _length(node)
     if node.get("type") == "array" and isinstance(node.get("items"), dict):
         count = _count(node)
         words = f"a list of {count}values, each {describe(schema, node['items'])}"
     return words
+
+
+def _length(node: dict[str, Any]) -> str:
+    least, most = node.get("minLength"), node.get("maxLength")
+    if most is None:
+        return " that is not empty" if least else ""
+    return f" of {f'{least} to' if least else 'at most'} {most} characters"
 
 
 def _count(node: dict[str, Any]) -> str:

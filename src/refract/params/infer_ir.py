@@ -4,6 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from refract.params.file_name import FileName
 from refract.params.section import Items, Section, one_of
 
 
@@ -48,8 +49,7 @@ class InferIr(Section):
     ]
     batch: Annotated[int, Field(ge=1, le=4096, description="images a forward pass")]
     input: Annotated[
-        str | None,
-        Field(min_length=1, description="folder of own visible images; null for none"),
+        FileName | None, Field(description="folder of own visible images; null for none")
     ]
     samples: Annotated[
         int, Field(ge=1, le=64, description="samples from independent noise a picture averages")

@@ -46,22 +46,41 @@ class Model(Section):
     compile: Annotated[
         bool, Field(description="compile the transformer's repeated blocks, for inference")
     ] = False
+    step_cache: Annotated[
+        Literal["first_block"] | None,
+        Field(description="reuse the later blocks of a step where the first has changed little"),
+    ] = None
+    step_cache_threshold: Annotated[
+        float, Field(gt=0, le=10, description="relative change of the first block that is little")
+    ] = 0.1
 
     @model_validator(mode="after")
     def _check_compile(self) -> Self:
-        if self.compile and (self.offload != "none" or self.storage_dtype is not None):
+        hooked = {
+            "offload": self.offload != "none",
+            "storage_dtype": self.storage_dtype is not None,
+            "step_cache": self.step_cache is not None,
+        }
+        if self.compile and any(hooked.values()):
             raise ValueError(
-                "compile: true goes with neither offload nor storage_dtype, whose hooks the "
-                "compiler would leave uncompiled"
+                "compile: true goes with none of offload, storage_dtype and step_cache, whose "
+                "hooks the compiler would leave uncompiled"
             )
         return self
+
+    @property
+    def cache_threshold(self) -> float | None:
+        """From which change on a step is computed whole; None where every step is."""
+        return None if self.step_cache is None else self.step_cache_threshold
 
     def result_settings(self) -> dict[str, Any]:
         """What results depend on besides the weights, for the keys of stored items.
 
         `offload` is none of it. The other options count where they are on.
         """
-        values = self.model_dump(mode="json", exclude={"path", "revision", "offload"})
+        unread = {"path", "revision", "offload", "step_cache", "step_cache_threshold"}
+        values = self.model_dump(mode="json", exclude=unread)
+        values["step_cache"] = self.cache_threshold
         off = {
             name: field.default
             for name, field in type(self).model_fields.items()
@@ -81,10 +100,31 @@ class InfraredModel(Model):
     """A FLUX.1-Fill-shaped image model."""
 
     attention_backend: Annotated[TrainableAttention | None, _ATTENTION] = None
+    quantization: Annotated[
+        Literal["nf4"] | None,
+        Field(description="how the frozen blocks below the LoRA are stored, also in training"),
+    ] = None
+
+    @model_validator(mode="after")
+    def _check_quantization(self) -> Self:
+        if self.quantization is None:
+            return self
+        others = {
+            "offload": self.offload != "none",
+            "storage_dtype": self.storage_dtype is not None,
+            "compile": self.compile,
+        }
+        for name, is_on in others.items():
+            if is_on:
+                raise ValueError(
+                    f"quantization: {self.quantization} does not go with {name}, which would not "
+                    "move or cast quantised weights rightly"
+                )
+        return self
 
     def training_settings(self) -> dict[str, Any]:
         """What a training depends on besides the weights: `result_settings` that it knows."""
-        inference_only = {"storage_dtype", "compile"}
+        inference_only = {"storage_dtype", "compile", "step_cache"}
         settings = self.result_settings()
         return {name: value for name, value in settings.items() if name not in inference_only}
 

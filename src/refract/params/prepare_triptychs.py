@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from refract.params.file_name import FileName
 from refract.params.section import Section
 
 Layout = Literal[
@@ -56,7 +57,7 @@ class SemanticMaps(Section):
 
 class PrepareTriptychs(Section):
     source: Annotated[
-        str, Field(min_length=1, description="folder of the raw data set; a file for layout table")
+        FileName, Field(description="folder of the raw data set; a file for layout table")
     ]
     layout: Annotated[Layout, Field(description="how that folder is laid")]
     semantic: SemanticMaps

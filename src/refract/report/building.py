@@ -103,7 +103,8 @@ def write_report(
         context["own_pictures"] = own_pictures(infrared, media)
         data = script_data(scores.infrared, scores.edits, scores.frames, scenes, shown)
         page = render_page(context, data)
-        (folder / PAGE).write_text(page, encoding="utf-8", newline="\n")
+        # `replace`: half a surrogate pair, as JSON may hold, is no character
+        (folder / PAGE).write_text(page, encoding="utf-8", errors="replace", newline="\n")
 
 
 def _described(path: Path) -> dict[str, Facts]:

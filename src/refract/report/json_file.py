@@ -1,11 +1,10 @@
 """JSON files that may be absent: the facts and figures the stages leave."""
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from refract.errors import InputError
+from refract.json_object import read_json_object
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -14,15 +13,7 @@ def read_object(path: Path) -> dict[str, Any]:
     Raises:
         InputError: the file is no valid JSON or holds something else.
     """
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path}: not valid JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: must hold an object, found {type(content).__name__}")
-    return content
+    return read_json_object(path) if path.is_file() else {}
 
 
 def flatten(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -19,6 +19,7 @@ from refract.errors import InputError
 from refract.image_reading import read_rgb
 from refract.import_closure import closure
 from refract.item_store import ItemStore, state_root
+from refract.video_io import input_name, input_switches
 
 MEDIA = "media"  # folder beside the page
 LEAST_SIDE_PX = 192  # smaller clips are enlarged by a whole factor: VP9 halves the colours' grid
@@ -105,8 +106,7 @@ def _encode(path: Path, factor: int) -> bytes:
         f"scale=iw*{factor}:ih*{factor}:flags=neighbor+accurate_rnd+bitexact:"
         "out_color_matrix=bt709:out_range=tv"
     )
-    # By absolute name: a relative one that begins with a dash would be read as a switch.
-    source = ["-i", f"file:{path.resolve()}", "-map", "0:v:0"]
+    source = [*input_switches(), "-i", input_name(path), "-map", "0:v:0"]
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y", *source]
     command += ["-vf", enlarge, *_VP9, "-f", "webm", "-"]
     done = subprocess.run(command, capture_output=True)

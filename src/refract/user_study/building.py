@@ -64,7 +64,7 @@ def build_study(request: StudyRequest, output: Path, key_path: Path | None = Non
         _write_clips(plan, files, media)
         pairs = list(_shown(plan.key, photo_of, request.cases))
         page = StudyPage(plan.key.study, request.title, pairs, small)
-        (folder / PAGE).write_text(render_page(page), encoding="utf-8")
+        (folder / PAGE).write_text(render_page(page), encoding="utf-8", errors="replace")
         for path in folder.rglob("*"):
             os.utime(path, (_EVERY_FILE_MADE, _EVERY_FILE_MADE))
     write_key(key_path, plan.key)
@@ -72,7 +72,7 @@ def build_study(request: StudyRequest, output: Path, key_path: Path | None = Non
 
 
 def _check_places(output: Path, key_path: Path) -> None:
-    if key_path.resolve().is_relative_to(output.resolve()):
+    if Path(os.path.realpath(key_path)).is_relative_to(os.path.realpath(output)):
         raise InputError(f"key {key_path}: lies in {output}, which raters get; put it elsewhere")
     if output.exists() and not output.is_dir():
         raise InputError(f"output {output}: is a file; must be a folder")

@@ -1,0 +1,116 @@
+"""kill -9 of stages and of DVC at random moments, spread over all stages by construction.
+
+Each pipeline is killed some twenty times on its way and started again, as `make repro` does it;
+then its outputs are compared byte for byte with those of an uninterrupted one.
+"""
+
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from random import Random
+
+from tests.faults.kill_run import VICTIMS, Aim, Fate, Kill, Pace, plan, run_killed, run_straight
+from tests.faults.row import Row
+from tests.faults.tiny_pipeline import STAGES, TinyPipeline
+
+TITLE = "Killed at any moment"
+PIPELINES, EACH = 5, 3  # 5 times (3 kills in each of six stages and 2 while DVC starts)
+_SHORT_STAGES = STAGES[:2]
+_SHORT_AIMS = (
+    Aim(STAGES[0], "stage", 0.6, "dvc"),
+    Aim(STAGES[1], "stage", 0.2, "dvc"),  # while Python starts: not yet bound to DVC
+    Aim(STAGES[1], "end", 0.0, "stage"),
+)
+_WORDS = {"dvc": "DVC alone", "stage": "the stage alone", "group": "both"}
+
+logger = logging.getLogger(__name__)
+
+
+def run(seed: int, long: bool) -> list[Row]:
+    """`$FAULT_SECONDS` bounds the time in which kills are begun."""
+    stages = STAGES if long else _SHORT_STAGES
+    deadline = time.monotonic() + float(os.environ.get("FAULT_SECONDS", "inf"))
+    random = Random(seed)
+    plans: list[Sequence[Aim]] = (
+        [plan(stages, EACH, random) for _ in range(PIPELINES)] if long else [_SHORT_AIMS]
+    )
+    home = Path(tempfile.mkdtemp(prefix="refract-kills-"))
+    fresh = TinyPipeline.create(home / "fresh")
+    sound = fresh.copy_to(home / "sound")
+    pace = run_straight(sound, stages[-1])
+    expected = sound.outputs()
+    logger.info("uninterrupted: %d files, %s", len(expected), pace)
+
+    def killed(number: int) -> Fate | None:
+        if time.monotonic() > deadline:
+            return None
+        return _killed(fresh, home / f"killed_{number}", stages[-1], plans[number], pace, deadline)
+
+    with ThreadPoolExecutor(_side_by_side()) as pool:
+        fates = [fate for fate in pool.map(killed, range(len(plans))) if fate is not None]
+    found = rows(fates, expected)
+    if not any(row.losses for row in found):
+        shutil.rmtree(home)
+    else:
+        logger.warning("left for a look: %s", home)
+    return found
+
+
+def rows(fates: Sequence[Fate], expected: dict[str, str]) -> list[Row]:
+    """A row a place that was hit, one a victim, and one on what came out."""
+    kills = [kill for fate in fates for kill in fate.kills]
+    places = Counter(kill.place for kill in kills)
+    table = [
+        Row(
+            f"kill -9 while {_during(place)}",
+            places[place],
+            "no orphan, no lock",
+            _orphans(kills, place),
+        )
+        for place in (*STAGES, "DVC")
+        if places[place]
+    ]
+    victims = Counter(kill.victim for kill in kills)
+    whom = ", ".join(f"{victims[v]} {_WORDS[v]}" for v in VICTIMS)
+    repairs = sum(len(fate.repairs) for fate in fates)
+    table.append(
+        Row(
+            "pipelines killed on their way, then finished",
+            len(fates),
+            f"outputs and `dvc.lock` byte-identical ({len(expected)} files); kills of {whom}; "
+            f"no orphan, lock or left-over; {repairs} half files of DVC's own mended at a start",
+            sum(fate.losses(expected) for fate in fates),
+        )
+    )
+    return table
+
+
+def _killed(
+    fresh: TinyPipeline, folder: Path, target: str, aims: Sequence[Aim], pace: Pace, deadline: float
+) -> Fate:
+    pipeline = fresh.copy_to(folder)
+    fate = run_killed(pipeline, target, aims, pace, deadline)
+    places = dict(Counter(kill.place for kill in fate.kills))
+    logger.info("%s: killed in %s, %d missed, %s", folder.name, places, fate.missed, fate.repairs)
+    for line in (*fate.failures, *fate.left_overs):
+        logger.warning("%s: %s", folder.name, line)
+    return fate
+
+
+def _during(place: str) -> str:
+    return "DVC itself was at work" if place == "DVC" else f"`{place}` ran"
+
+
+def _orphans(kills: Sequence[Kill], place: str) -> int:
+    return sum(kill.orphans for kill in kills if kill.place == place)
+
+
+def _side_by_side() -> int:
+    """Two pipelines at once where there are two cores."""
+    return min(2, len(os.sched_getaffinity(0)))
