@@ -5,7 +5,7 @@ PROFILE ?= micro
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro refresh check sync test lint format profile store-list install
+.PHONY: repro refresh check sync test test-long lint format profile store-list install
 
 repro: check
 	python -m refract.dvc_repair
@@ -26,6 +26,10 @@ sync: install
 
 test: lint
 	python -m pytest -n 2 --dist loadfile
+
+# The tests that the suite leaves out for their time.
+test-long: install
+	python -m pytest -n 2 --dist loadfile -m long
 
 lint: install
 	ruff check .

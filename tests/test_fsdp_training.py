@@ -117,6 +117,7 @@ def test_each_process_holds_half_of_the_frozen_weights_and_only_one_writes(
     assert not list(sharded.state.glob("checkpoints/*/step_*"))
 
 
+@pytest.mark.long
 def test_a_killed_sharded_training_goes_on_bit_for_bit(
     inputs: Inputs, sharded: Finished, tmp_path: Path
 ) -> None:

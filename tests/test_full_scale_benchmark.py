@@ -126,6 +126,7 @@ def test_a_run_on_a_cpu_has_every_row(
     assert "Self CPU time total" in printed
 
 
+@pytest.mark.long
 def test_a_quantised_base_and_training_without_checkpoints_are_rows_of_the_infrared_half(
     tiny: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,6 +287,7 @@ def test_options_are_those_of_params_yaml() -> None:
         check(parts, ["video"], scale_of(parse([]), "cpu"))
 
 
+@pytest.mark.long
 def test_few_steps_of_a_cache_are_not_taken_for_many(
     tiny: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -387,8 +389,9 @@ def test_operations_of_an_edit_are_its_passes_and_what_queries_do_with_the_bank(
         video_flops("1.3B", scale, 9)
 
 
+@pytest.mark.long
 def test_extrapolation_over_steps_is_exact(tiny: None) -> None:
-    """All steps of an edit, really counted, against two and three of them."""
+    """All steps of an edit, really counted, against one and two of them."""
     from benchmarks.full_scale_flops import _on_meta
 
     with torch.no_grad():

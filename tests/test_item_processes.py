@@ -192,6 +192,7 @@ def test_the_main_process_alone_speaks_and_of_its_own_share(
     assert said["extract_ref_banks"].count("black, while the adapter was trained with maps") == 2
 
 
+@pytest.mark.long
 def test_a_second_launch_computes_nothing(
     world: World, two: tuple[Path, dict[str, str]], tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from refract.errors import InputError
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 _RUST_NUMBER = re.compile(r"\(os error (\d+)\)")  # in the messages of safetensors
 _NUMPY_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
@@ -33,7 +33,7 @@ def storing(place: Path | None = None) -> Iterator[None]:
     except Exception as error:
         number = _error_number(error)
         where = _where(error, place)
-        if number in _FULL:
+        if number in _NO_SPACE:
             raise DiskFullError(
                 f"{where}: {os.strerror(number)}: free some; finished items are kept"
             ) from error

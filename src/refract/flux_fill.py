@@ -7,10 +7,8 @@ import logging
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-import diffusers.utils.logging
 import numpy as np
 import torch
-import transformers.utils.logging
 from diffusers import (
     AutoencoderKL,
     FlowMatchEulerDiscreteScheduler,
@@ -135,8 +133,6 @@ def encode_prompts(
     model: ModelReference, prompts: list[str], device: str
 ) -> dict[str, TextEmbedding]:
     """Embed prompts with the pipeline's own encoders, then free the encoders."""
-    diffusers.utils.logging.disable_progress_bar()  # a stage shows its own progress alone
-    transformers.utils.logging.disable_progress_bar()
     pipeline = _text_pipeline(model).to(device)
     embeddings = {}
     with torch.no_grad():

@@ -1,5 +1,8 @@
 """Load the parts of a model from a diffusers folder or hub id, or say what to do about it."""
 
+import refract.torchvision_compat  # noqa: F401  (before diffusers)
+
+# isort: split
 import logging
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -7,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import diffusers.utils.logging
+import transformers.utils.logging
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 
@@ -74,13 +79,15 @@ class ModelSource:
 
 @contextmanager
 def _libraries_quiet() -> Iterator[None]:
-    """Nothing but errors from the two libraries while they load.
+    """Nothing but errors from the two libraries while they load; a stage shows its own progress.
 
     Of a weight that is missing they would say that it was made up and ought to be trained, above
     our line that refuses the model.
     """
     loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
     levels = [logger.level for logger in loggers]
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
     try:
         for logger in loggers:
             logger.setLevel(logging.ERROR)

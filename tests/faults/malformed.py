@@ -26,7 +26,7 @@ from tests.faults.row import Row
 
 TITLE = "Malformed input"
 SETTINGS = 130  # wrong values of settings; the other generators say themselves how many they make
-SHORT = 52  # cases of the short version
+SHORT = 39  # cases of the short version
 COMMANDS = "the same through `python -m stages.<stage>`"
 _COMMANDS = 20  # cases tried once more as a command
 _ENVIRONMENT = {

@@ -48,6 +48,8 @@ def settings_cases(random_: random.Random, count: int) -> list[Case]:
                 del pool[key]
             stage = _STAGES.get(key.partition(".")[0], _OF_EDIT)
             expected = refused("params.yaml", key, allowed="must be")
+            if value.startswith("!!"):  # refused before anyone knows whose value it is
+                expected = refused("params.yaml", "tag", allowed="only plain values are allowed")
             make = partial(World.set, key=key, value=value)
             chosen.append(Case(KIND, f"{key}: {value} ({fault})", stage, make, expected))
     return chosen

@@ -70,7 +70,10 @@ def edits(folder: Path, count: int) -> tuple[str, Callable[[], object]]:
     """Plain edits and the clips for the eye; no product, so that an item is cheap."""
     shop = Workshop(folder, tiny_model(folder))
     shop.set("flowalign", steps=2, strength=1.0)
-    cases = {f"case{number}": shop.case(f"case{number}", number) for number in range(count)}
+    cases = {  # some clips are of one colour, but no two prompts are the same
+        f"case{number}": shop.case(f"case{number}", number, target_prompt=f"a mug {number}")
+        for number in range(count)
+    }
     for number in range(count):  # without a photo there is no reference
         (folder / "data" / "products" / f"case{number}" / "product.png").unlink()
     return "flowalign_edit", lambda: shop.edit(cases)

@@ -12,6 +12,7 @@ from refract.video_io import Clip, write_clip
 from tests.faults import determinism
 
 
+@pytest.mark.long
 def test_two_clones_leave_the_same_bytes() -> None:
     (row,) = determinism.run(0, long=False)
     assert row.losses == 0, row

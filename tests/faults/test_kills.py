@@ -31,6 +31,7 @@ run_stage("demo", reached.touch)
 """
 
 
+@pytest.mark.long
 def test_a_killed_pipeline_is_finished_with_the_same_bytes() -> None:
     rows = kills.run(seed=0, long=False)
     assert sum(row.losses for row in rows) == 0, rows

@@ -159,7 +159,7 @@ class TinyPipeline:
             "HF_HUB_OFFLINE": "1",
             "PYTHONPATH": os.pathsep.join(code),
             "PYTHONUNBUFFERED": "1",
-            "DVC_SITE_CACHE_DIR": str(self.folder / ".dvc" / "site"),
+            "DVC_SITE_CACHE_DIR": str(self.folder / ".dvc" / "tmp" / "site"),
             "DVC_NO_ANALYTICS": "1",
         }
 
@@ -192,6 +192,7 @@ def _lay_out(world: World) -> None:
     world.remove("cases.yaml")
     for key, value in _SETTINGS.items():
         world.set(key, json.dumps(value))
+    world.put("params.yaml", world.block_text())  # what `dvc exp run -S` can write back
 
 
 def _moved(value: Any) -> Any:

@@ -47,7 +47,7 @@ def untrained(section: InfraredModel, folder: Path) -> AdapterConfig:
         site="x_cond", layers=1, heads=8, fusion_alpha=None, rank=4, alpha=4.0,
         lora_targets=(".*\\.attn\\..*"), panel_px=PANEL_PX, prompt=PROMPT, guidance=GUIDANCE,
         max_sequence_length=WORDS, precision="float32", model_identity="tiny", training="none",
-        steps=0,
+        steps=1,
     )  # fmt: skip
     folder.mkdir()
     save_adapter(build_model(load_transformer(section, "cpu"), config), config, folder)

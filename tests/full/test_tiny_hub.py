@@ -4,12 +4,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -68,8 +69,16 @@ def test_the_layout_is_the_hubs(fill: Path, wan: Path) -> None:
         assert found == {f"{part}/{name}".strip("/") for part, own in files.items() for name in own}
 
 
+@pytest.fixture
+def own_precision() -> Iterator[None]:
+    """accelerate keeps the precision of the first training for the whole process."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
 def test_both_halves_run(
-    fill: Path, wan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fill: Path, wan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_precision: None
 ) -> None:
     """All six stages, in the profile's bfloat16."""
     run = FullRun(tmp_path / "run", str(fill), str(wan))
