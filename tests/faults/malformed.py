@@ -16,6 +16,7 @@ import tempfile
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 
 from tests.faults.malformed_case import Case, Handled
@@ -45,7 +46,7 @@ def run(seed: int, long: bool) -> list[Row]:
     done = subprocess.run(
         [*command, *([] if long else ["--short"])], cwd=ROOT, stdout=subprocess.PIPE, check=True
     )
-    return [Row(*row) for row in json.loads(done.stdout)]
+    return [Row(**row) for row in json.loads(done.stdout)]
 
 
 def all_cases(seed: int) -> list[Case]:
@@ -172,7 +173,7 @@ def main() -> None:
         rows = try_all(wanted, trial)
         commands = _spread(wanted, 1 if arguments.short else _COMMANDS)
         rows += try_all(commands, trial, as_command=True)
-    json.dump(rows, sys.stdout)
+    json.dump([asdict(row) for row in rows], sys.stdout)
 
 
 if __name__ == "__main__":
