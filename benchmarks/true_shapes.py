@@ -1,8 +1,8 @@
-"""The published shapes of FLUX.1 Fill and Wan2.1, as their repositories' config.json tell them."""
+"""Published shapes of FLUX.1 Fill and Wan2.1, by mirrors of their repositories' config.json."""
 
 from typing import Any
 
-# huggingface.co/black-forest-labs/FLUX.1-Fill-dev, transformer/config.json, revision 6d92c29
+# huggingface.co/black-forest-labs/FLUX.1-Fill-dev, transformer/config.json
 FILL: dict[str, Any] = {
     "attention_head_dim": 128, "axes_dims_rope": [16, 56, 56], "guidance_embeds": True,
     "in_channels": 384, "joint_attention_dim": 4096, "num_attention_heads": 24, "num_layers": 19,
@@ -16,7 +16,7 @@ FILL_VAE: dict[str, Any] = {
     "up_block_types": ["UpDecoderBlock2D"] * 4, "use_post_quant_conv": False,
     "use_quant_conv": False,
 }  # fmt: skip
-# huggingface.co/Wan-AI/Wan2.1-T2V-1.3B-Diffusers, transformer/config.json, revision 5af5c01
+# huggingface.co/Wan-AI/Wan2.1-T2V-1.3B-Diffusers, transformer/config.json
 WAN_SMALL: dict[str, Any] = {
     "added_kv_proj_dim": None, "attention_head_dim": 128, "cross_attn_norm": True, "eps": 1e-06,
     "ffn_dim": 8960, "freq_dim": 256, "image_dim": None, "in_channels": 16,

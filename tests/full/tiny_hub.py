@@ -1,11 +1,12 @@
 """Tiny random models in the exact file layout of the two repositories of the full profile.
 
-The file names are those that the hub lists (read in November 2026):
+The file names are those of the published repositories, as mirrors of them list them (read in
+November 2026):
 
-* huggingface.co/black-forest-labs/FLUX.1-Fill-dev, revision 6d92c29: transformer in three shards,
-  T5 in two, CLIP and VAE in one file each.
-* huggingface.co/Wan-AI/Wan2.1-T2V-1.3B-Diffusers, revision 5af5c01: transformer in two shards,
-  UMT5 in five, the VAE in one file.
+* huggingface.co/black-forest-labs/FLUX.1-Fill-dev: transformer in three shards, T5 in two,
+  CLIP and VAE in one file each.
+* huggingface.co/Wan-AI/Wan2.1-T2V-1.3B-Diffusers: transformer in two shards, UMT5 in five,
+  the VAE in one file.
 
 The files for other programs (ae.safetensors, flux1-fill-dev.safetensors, LICENSE.md, ...) are left
 out. Wan's depth is the true one, so that every layer setting of the profile means what it says
