@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from refract.bank_extraction import extract_bank
 from refract.flow_schedule import edit_sigmas
 from refract.latent_edit import FlowSettings, RegionSettings, edit_latents
 from refract.reference_attention import reference_attention
@@ -15,13 +14,10 @@ from refract.reference_edit import ReferenceSettings, edit_with_reference
 from refract.source_branch import SourceBranch, compute_source_branch, source_velocity_of
 from refract.velocity import Prompt
 from refract.wan_velocity import WanVelocity
-from tests.tiny_wan import TEXT_DIM, WORDS, tiny_transformer
+from tests.tiny_latents import draw, tiny_bank, tiny_contexts
+from tests.tiny_wan import tiny_transformer
 
 SAMPLERS = ("flowalign", "flowedit", "sdedit")
-
-
-def draw(*shape: int, seed: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.fixture(scope="module")
@@ -31,16 +27,12 @@ def transformer() -> Any:
 
 @pytest.fixture(scope="module")
 def contexts() -> dict[Prompt, Tensor]:
-    prompts: tuple[Prompt, ...] = ("source", "target", "negative")
-    return {prompt: draw(1, WORDS, TEXT_DIM, seed=i) for i, prompt in enumerate(prompts)}
+    return tiny_contexts()
 
 
 @pytest.fixture(scope="module")
 def bank(transformer: Any, contexts: dict[Prompt, Tensor]) -> ReferenceBank:
-    return extract_bank(
-        transformer, draw(1, 4, 1, 4, 6, seed=5), contexts["target"], [0.3],
-        torch.ones(2, 3, dtype=torch.bool), generator=torch.Generator().manual_seed(0),
-    )  # fmt: skip
+    return tiny_bank(transformer, contexts)
 
 
 def flow(sampler: Any = "flowalign", **changes: Any) -> FlowSettings:

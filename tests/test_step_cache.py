@@ -18,16 +18,13 @@ from refract.source_branch import SourceBranch, compute_source_branch, source_ve
 from refract.step_cache import step_cache
 from refract.velocity import Prompt
 from refract.wan_velocity import WanVelocity
-from tests.tiny_wan import LAYERS, TEXT_DIM, WORDS, tiny_transformer
+from tests.tiny_latents import draw, tiny_bank, tiny_contexts
+from tests.tiny_wan import LAYERS, tiny_transformer
 
 SAMPLERS = ("flowalign", "flowedit", "sdedit")
 SHAPE = (1, 4, 3, 4, 6)
 STEPS = 5
 ALL = 10.0  # a threshold that skips every pass but the first
-
-
-def draw(*shape: int, seed: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.fixture(scope="module")
@@ -37,16 +34,12 @@ def transformer() -> Any:
 
 @pytest.fixture(scope="module")
 def contexts() -> dict[Prompt, Tensor]:
-    prompts: tuple[Prompt, ...] = ("source", "target", "negative")
-    return {prompt: draw(1, WORDS, TEXT_DIM, seed=i) for i, prompt in enumerate(prompts)}
+    return tiny_contexts()
 
 
 @pytest.fixture(scope="module")
 def bank(transformer: Any, contexts: dict[Prompt, Tensor]) -> ReferenceBank:
-    return extract_bank(
-        transformer, draw(1, 4, 1, 4, 6, seed=5), contexts["target"], [0.3],
-        torch.ones(2, 3, dtype=torch.bool), generator=torch.Generator().manual_seed(0),
-    )  # fmt: skip
+    return tiny_bank(transformer, contexts)
 
 
 def flow(sampler: Any = "flowalign", threshold: float | None = ALL, seed: int = 3) -> FlowSettings:
