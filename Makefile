@@ -59,6 +59,7 @@ install: .venv/.installed
 .PHONY: ablation compare
 JOBS ?= 1
 ablation: check
+	python -m refract.dvc_repair
 	python -m refract.ablation run $(NAME) --jobs $(JOBS)
 
 # Two experiments, git revisions or the workspace: make compare A=main B=workspace.
