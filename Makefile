@@ -25,11 +25,11 @@ sync: install
 	python -m refract.dvc_sync --file backbones/dvc.yaml
 
 test: lint
-	python -m pytest -n 2 --dist loadfile
+	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # The tests that the suite leaves out for their time.
 test-long: install
-	python -m pytest -n 2 --dist loadfile -m long
+	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m long
 
 lint: install
 	ruff check .

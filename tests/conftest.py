@@ -1,6 +1,7 @@
 """Shared by all tests: no network, few threads, and the optional folder of real data."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,19 @@ from hypothesis import settings
 settings.register_profile("refract", deadline=None)
 settings.load_profile("refract")
 
+# A shell without job control starts jobs in the background deaf to Ctrl-C, and so what they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 ROOT = Path(__file__).resolve().parents[1]
+
+# What takes longest goes first, so that no worker has it left when the others are done.
+_LONGEST = ("test_pipeline.py", "test_item_processes.py", "test_fsdp_training.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {name: rank for rank, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
 
 
 @pytest.fixture(scope="session")

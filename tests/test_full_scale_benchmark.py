@@ -143,6 +143,7 @@ def test_a_quantised_base_and_training_without_checkpoints_are_rows_of_the_infra
     assert all(row["seconds"] for row in rows)
 
 
+@pytest.mark.long
 def test_what_runs_out_of_memory_is_a_row_and_no_end(
     tiny: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

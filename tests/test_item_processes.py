@@ -202,6 +202,7 @@ def test_a_second_launch_computes_nothing(
     assert contents(tmp_path / "again") == contents(world.shop.folder / "two" / "infer_ir")
 
 
+@pytest.mark.long
 def test_an_error_in_one_process_ends_all_with_its_line(world: World, tmp_path: Path) -> None:
     """Of two works of one size the second process has the second."""
     photo = tmp_path / "broken.png"

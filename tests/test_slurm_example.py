@@ -160,6 +160,7 @@ def test_each_machine_launches_its_share_of_the_processes(tmp_path: Path) -> Non
         assert parsed.training_script_args[::2] == ["--params", "--triptychs", "--output"]
 
 
+@pytest.mark.long
 def test_a_job_trains_on_two_machines(tmp_path: Path) -> None:
     """The script and the shipped configuration for real; one process a machine, both are this."""
     cluster = Cluster(tmp_path, 2, 1, ("scontrol", "srun"))

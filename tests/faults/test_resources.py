@@ -8,6 +8,7 @@ from tests.faults.row import Row
 MIB = 1 << 20
 
 
+@pytest.mark.long
 def test_nothing_grows_and_nothing_large_is_held() -> None:
     rows = resources.run(0, long=False)
     assert [row for row in rows if row.losses] == []

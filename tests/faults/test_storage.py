@@ -9,6 +9,7 @@ from tests.faults import storage
 from tests.faults.tiny_disk import can_mount
 
 
+@pytest.mark.long
 def test_full_disks_and_damaged_stores_cost_time_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
