@@ -34,7 +34,7 @@ _ASKED_BY: dict[str, tuple[str, tuple[str, ...]]] = {
     "ir_text": ("train_ir_adapter", ("train_ir_adapter",)),
     "infer_ir": ("infer_ir", ()),
     "extract_ref_banks": ("extract_ref_banks", ()),
-    "video_text": ("extract_ref_banks", ("extract_ref_banks",)),
+    "video_text": ("flowalign_edit", ("flowalign_edit",)),
     "flowalign_edit": ("flowalign_edit", ()),
     "evaluate": ("evaluate", ()),
     "report": ("evaluate", ()),
