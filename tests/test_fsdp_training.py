@@ -25,8 +25,9 @@ from tests.test_ir_training_processes import (
     assert_equal_training,
     contents,
     environment,
+    write_inputs,
 )
-from tests.tiny_fill import tiny_transformer, write_tiny_fill, write_triptychs
+from tests.tiny_fill import tiny_transformer
 from tests.tiny_training import train
 
 CONFIGS = ("ddp", "ddp_multi_node", "fsdp", "fsdp_multi_node")
@@ -67,12 +68,7 @@ def said_by(launched: subprocess.Popen[str]) -> str:
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
-    folder = tmp_path_factory.mktemp("inputs")
-    return Inputs(
-        write_tiny_fill(folder / "model"),
-        write_triptychs(folder / "triptychs", {"train": 5, "val": 2}),
-        folder,
-    )
+    return write_inputs(tmp_path_factory.mktemp("inputs"))
 
 
 class Finished(NamedTuple):

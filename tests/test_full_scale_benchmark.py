@@ -1,7 +1,6 @@
 """The benchmark at full scale: its arithmetic, and a run of it on the smallest clip there is."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,29 +8,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
 
-from benchmarks import full_scale_models, full_scale_video
+from benchmarks import full_scale_video
 from benchmarks.full_scale import check, main, parse, scale_of, shortfall
-from benchmarks.full_scale_flops import (
-    TRUE_SCALE,
-    _model,
-    _without_autocast,
-    affine,
-    count,
-    edit_flops,
-    fill_pass_flops,
-    latent_shape,
-    video_flops,
-    wan_pass_flops,
-)
 from benchmarks.full_scale_measure import measure, unless_out_of_memory
-from benchmarks.full_scale_models import WAN_NAMES, Cut, empty_model, random_model
-from benchmarks.full_scale_options import OptionSet, parse_options
-from benchmarks.full_scale_report import measured_table, video_flops_table
-from benchmarks.full_scale_run import OUT_OF_MEMORY, Row, Scale
+from benchmarks.full_scale_models import WAN_NAMES, Cut
+from benchmarks.full_scale_options import parse_options
+from benchmarks.full_scale_report import measured_table
+from benchmarks.full_scale_run import OUT_OF_MEMORY, Row
 from benchmarks.full_scale_targets import MET, MISSED, NOT_MEASURED, target_lines, targets
-from benchmarks.full_scale_training import random_batch, training_settings
 from benchmarks.full_scale_video import (
     BANK,
     DECODE,
@@ -50,45 +35,14 @@ from benchmarks.full_scale_video import (
 )
 from benchmarks.full_scale_video import edit_setting as full_edit_setting
 from benchmarks.timing import CLOCKS, Timings
-from benchmarks.true_shapes import FILL, WAN_LARGE, WAN_SMALL
-from benchmarks.wan_step import Shape, reference_flops
 from refract.errors import InputError
 from refract.params.models import InfraredModel, VideoModel
-
-# The widths of the models through a thousandth, everything else as published
-TINY_WAN = {
-    **WAN_SMALL, "attention_head_dim": 12, "ffn_dim": 32, "num_attention_heads": 2, "text_dim": 16
-}  # fmt: skip
-TINY_WAN_VAE = {
-    "base_dim": 8, "dim_mult": [1, 1, 1, 1], "num_res_blocks": 1, "z_dim": 16,
-    "temperal_downsample": [False, True, True],
-}  # fmt: skip
-TINY_FILL = {
-    **FILL, "attention_head_dim": 16, "axes_dims_rope": [4, 6, 6], "joint_attention_dim": 32,
-    "num_attention_heads": 2, "pooled_projection_dim": 16,
-}  # fmt: skip
-TINY_FILL_VAE = {
-    **full_scale_models.FILL_VAE, "block_out_channels": [8, 8, 8, 8], "layers_per_block": 1,
-    "norm_num_groups": 2,
-}  # fmt: skip
-SMALL = replace(TRUE_SCALE, frames=5, width=64, height=32, panel_px=32, words=8, cut=Cut(2))
+from tests.tiny_full_scale import make_tiny
 
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both models at a thousandth of their width; T5's and CLIP's embeddings with them."""
-    parts = full_scale_models._PARTS
-    small = {16: TINY_WAN_VAE}
-    for name, part in list(parts):
-        kind, _ = parts[name, part]
-        fill = name == full_scale_models.FILL_NAME
-        config = {
-            ("transformer", True): TINY_FILL, ("vae", True): TINY_FILL_VAE,
-            ("transformer", False): TINY_WAN, ("vae", False): small[16],
-        }[part, fill]  # fmt: skip
-        monkeypatch.setitem(parts, (name, part), (kind, config))
-    for key, value in TINY_FILL.items():
-        monkeypatch.setitem(FILL, key, value)
+    make_tiny(monkeypatch)
 
 
 def tiny_arguments(*more: str) -> list[str]:
@@ -330,114 +284,3 @@ def test_the_table_compares_with_the_row_without_options() -> None:
     lines = measured_table(rows, "cuda").splitlines()
     assert "| 1.0 |" in lines[2] and "| 1.5 |" in lines[3]
     assert "peak GiB" in lines[0] and "extra peak MiB" in measured_table(rows, "cpu")
-
-
-def counted_wan(config: dict[str, Any], scale: Scale) -> int:
-    model = full_scale_models.WanTransformer3DModel
-    with torch.device("meta"):
-        transformer = model.from_config(config)
-        x = torch.empty(1, config["in_channels"], *latent_shape(scale))
-        context = torch.empty(1, scale.words, config["text_dim"])
-        return count(lambda: transformer(x, torch.empty(1), context, return_dict=False))
-
-
-@pytest.mark.parametrize("config", [TINY_WAN, WAN_SMALL, WAN_LARGE])
-def test_operations_of_a_wan_pass_are_those_by_hand(config: dict[str, Any]) -> None:
-    config = {**config, "num_layers": 2}
-    for scale in (SMALL, TRUE_SCALE):
-        frames, height, width = latent_shape(scale)
-        by_hand = wan_pass_flops(config, frames, height // 2, width // 2, scale.words)
-        assert counted_wan(config, scale) == by_hand
-
-
-@pytest.mark.parametrize("config", [TINY_FILL, FILL])
-def test_operations_of_a_fill_pass_are_those_by_hand(config: dict[str, Any]) -> None:
-    config = {**config, "num_layers": 2, "num_single_layers": 3}
-    tokens, words = 2048, 512
-    with torch.device("meta"):
-        model = full_scale_models.FluxTransformer2DModel.from_config(config)
-        inputs = {
-            "hidden_states": torch.empty(1, tokens, config["in_channels"]),
-            "encoder_hidden_states": torch.empty(1, words, config["joint_attention_dim"]),
-            "pooled_projections": torch.empty(1, config["pooled_projection_dim"]),
-            "timestep": torch.empty(1), "guidance": torch.empty(1),
-            "img_ids": torch.empty(tokens, 3), "txt_ids": torch.empty(words, 3),
-        }  # fmt: skip
-        assert count(lambda: model(**inputs)) == fill_pass_flops(config, tokens, words)
-
-
-def test_operations_of_an_edit_are_its_passes_and_what_queries_do_with_the_bank(
-    monkeypatch: pytest.MonkeyPatch, tiny: None
-) -> None:
-    scale, reference = replace(SMALL, cut=Cut()), 3
-    parts = video_flops("1.3B", scale, reference)
-    a_pass = wan_pass_flops(TINY_WAN, 2, 2, 4, scale.words)
-    shape = Shape(2, 2, 4, heads=2, head_dim=12)
-    bank = TINY_WAN["num_layers"] * reference_flops(shape, 1, reference)
-    assert parts["source branch"] == 35 * a_pass
-    assert parts["plain steps"] == 69 * a_pass
-    assert parts["steps with bank"] == 69 * a_pass + 35 * bank
-    whole, bare = edit_flops(parts), edit_flops(parts, vae=False)
-    assert bare == {
-        "edit, plain": 104 * a_pass,
-        "edit, with bank": 104 * a_pass + 35 * bank,
-        "sweep point": 69 * a_pass + 35 * bank,
-    }
-    assert whole["sweep point"] - bare["sweep point"] == parts["decode"] > 0
-    assert whole["edit, plain"] - bare["edit, plain"] == parts["decode"] + parts["encode"]
-    assert "| a | sweep point |" in video_flops_table({"a": parts})
-    with pytest.raises(ValueError, match="9 reference tokens: a frame has 8"):
-        video_flops("1.3B", scale, 9)
-
-
-@pytest.mark.long
-def test_extrapolation_over_steps_is_exact(tiny: None) -> None:
-    """All steps of an edit, really counted, against one and two of them."""
-    from benchmarks.full_scale_flops import _on_meta
-
-    with torch.no_grad():
-        edits = {n: _on_meta("1.3B", SMALL, full_edit_setting(n), 3) for n in (1, 2, 35)}
-        for call in (full_scale_video.Edit.plain, full_scale_video.Edit.with_bank):
-            counted = {n: count(lambda n=n, call=call: call(edits[n])) for n in edits}  # type: ignore[misc]
-            assert affine(lambda n, counted=counted: counted[n], 35) == counted[35]  # type: ignore[misc]
-
-
-def test_checkpointing_computes_the_blocks_forward_once_more(tiny: None) -> None:
-    def training(checkpointing: bool) -> int:
-        model = _model(replace(SMALL, device="meta"), checkpointing=checkpointing).train()
-        batch = random_batch(
-            replace(SMALL, device="meta"), training_settings(OptionSet(), "float32", 1)
-        )
-        t = torch.empty(1, device="meta")
-        return count(lambda: model(batch.x_0, t, *batch[1:]).square().mean().backward())
-
-    with _without_autocast():
-        plain, checkpointed = training(False), training(True)
-    # A forward pass is a third and more of a step whose base is frozen: no gradients of weights
-    assert 1.3 * plain < checkpointed < 1.6 * plain
-
-
-def test_random_weights_are_of_the_final_type_and_keep_values_finite() -> None:
-    kind, _ = Cut().config(WAN_NAMES["1.3B"], "transformer")
-    config = {**TINY_WAN, "num_layers": 12}
-    model = random_model(kind, config, torch.bfloat16, "cpu", "cpu")
-    types = {name: parameter.dtype for name, parameter in model.named_parameters()}
-    assert types["blocks.0.attn1.to_q.weight"] == torch.bfloat16
-    assert types["blocks.0.scale_shift_table"] == torch.float32  # as `from_pretrained` has it
-    assert not any(parameter.requires_grad for parameter in model.parameters())
-    assert model.rope.freqs_cos.abs().max() == 1  # a buffer, which is in no file
-    draw = torch.Generator().manual_seed(0)
-    x = torch.randn(1, 16, 3, 8, 8, generator=draw).bfloat16()
-    context = torch.randn(1, 5, 16, generator=draw).bfloat16()
-    y = model(x, torch.tensor([500.0]), context, return_dict=False)[0]
-    assert y.isfinite().all() and 0.01 < y.float().std() < 100
-
-
-def test_a_cut_keeps_the_first_layers_alone() -> None:
-    name = WAN_NAMES["14B"]
-    model = empty_model(name, "transformer", Cut(3))
-    assert len(model.blocks) == 3 and isinstance(model, nn.Module)
-    assert all(parameter.is_meta for parameter in model.parameters())
-    assert Cut(3).words(name) == "3 of 40 layers" and Cut(99).words(name) == "all 40 layers"
-    with pytest.raises(ValueError, match="no published shape"):
-        Cut().config("someone/else", "vae")

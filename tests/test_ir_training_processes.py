@@ -82,14 +82,17 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
-    folder = tmp_path_factory.mktemp("inputs")
+def write_inputs(folder: Path) -> Inputs:
     return Inputs(
         write_tiny_fill(folder / "model"),
         write_triptychs(folder / "triptychs", {"train": 5, "val": 2}),
         folder,
     )
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+    return write_inputs(tmp_path_factory.mktemp("inputs"))
 
 
 class Finished(NamedTuple):

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,28 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     Raises InputError for a file that cannot be read or is no CSV, a column of `columns` that is
     missing, one that is there twice, a row of another length, and NUL.
     """
+    with csv_reader(path) as reader:
+        header: list[str] = next(reader, [])
+        require_columns(header, columns, path)
+        return [
+            dict(zip(header, _checked(cells, len(header), f"{path}: line {line}"), strict=True))
+            for line, cells in _numbered(reader)
+        ]
+
+
+@contextmanager
+def csv_reader(path: Path) -> Iterator[Any]:
+    """A strict `csv.reader` of a UTF-8 file, with or without a byte order mark.
+
+    Raises InputError where the file cannot be read, or what is read of it is no CSV.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            header = next(reader, [])
-            require_columns(header, columns, path)
-            return [
-                dict(zip(header, _checked(cells, len(header), f"{path}: line {line}"), strict=True))
-                for line, cells in _numbered(reader)
-            ]
+            yield csv.reader(file, strict=True)
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a UTF-8 CSV file ({error.reason})") from error
+        raise InputError(
+            f"{path}: not a UTF-8 CSV file ({error.reason}); save it as CSV UTF-8"
+        ) from error
     except csv.Error as error:
         raise InputError(f"{path}: not a readable CSV file ({error})") from error
     except OSError as error:

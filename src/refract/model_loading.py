@@ -1,8 +1,5 @@
 """Load the parts of a model from a diffusers folder or hub id, or say what to do about it."""
 
-import refract.torchvision_compat  # noqa: F401  (before diffusers)
-
-# isort: split
 import logging
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -10,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import diffusers.utils.logging
-import transformers.utils.logging
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 
@@ -86,8 +81,13 @@ def _libraries_quiet() -> Iterator[None]:
     """
     loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
     levels = [logger.level for logger in loggers]
-    diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.disable_progress_bar()
+    import refract.torchvision_compat  # noqa: F401  before diffusers, which takes seconds to load
+
+    from diffusers.utils.logging import disable_progress_bar as silence_diffusers
+    from transformers.utils.logging import disable_progress_bar as silence_transformers
+
+    silence_diffusers()
+    silence_transformers()
     try:
         for logger in loggers:
             logger.setLevel(logging.ERROR)

@@ -81,7 +81,7 @@ def test_errors_name_file_line_column_and_what_is_allowed(
         (b"", "line 1: columns are nothing"),
         (b"study;rater\r\n", "line 1: columns are 'study;rater'"),
         ((",".join(COLUMNS) + "\ns1,Ann\n").encode(), "line 2: has 2 cells; must be 9"),
-        (b"\xff\xfe\x00", "not UTF-8"),
+        (b"\xff\xfe\x00", "not a UTF-8 CSV file"),
         ((",".join(COLUMNS) + '\n"s1"x').encode(), "not a readable CSV"),
         (bytes(10) + b"\n", "a.csv: "),
         (b'"' + b"x" * 200_000, "not a readable CSV"),

@@ -4,7 +4,6 @@ A name that begins like a formula carries a leading quote in the file, so that n
 computes it; reading takes the quote off again.
 """
 
-import csv
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from math import isfinite
 from pathlib import Path
 from typing import NoReturn
 
+from refract.csv_rows import csv_reader
 from refract.errors import InputError, shorten
 from refract.user_study.study_key import QUESTIONS, StudyKey
 
@@ -92,16 +92,12 @@ def _vote_files(path: Path) -> list[Path]:
 def _read_lines(path: Path) -> Iterator[_Line]:
     try:
         size = path.stat().st_size
-        if size > _MOST_BYTES:
-            raise InputError(f"{path}: holds {size} bytes; at most {_MOST_BYTES} are allowed")
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            yield from _rows(path, csv.reader(file, strict=True))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not UTF-8 text; save it as CSV UTF-8") from error
-    except csv.Error as error:
-        raise InputError(f"{path}: is not a readable CSV file: {error}") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    if size > _MOST_BYTES:
+        raise InputError(f"{path}: holds {size} bytes; at most {_MOST_BYTES} are allowed")
+    with csv_reader(path) as reader:
+        yield from _rows(path, reader)
 
 
 def _rows(path: Path, reader: Iterator[list[str]]) -> Iterator[_Line]:
