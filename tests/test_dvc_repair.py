@@ -43,10 +43,14 @@ def repo(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def commit(repo: Path, text: str) -> None:
+def add(repo: Path, text: str) -> None:
     (repo / "dvc.lock").write_text(text)
-    identity = ("-c", "user.name=nobody", "-c", "user.email=nobody@example.org")
     subprocess.run(["git", "add", "dvc.lock"], cwd=repo, check=True)
+
+
+def commit(repo: Path, text: str) -> None:
+    add(repo, text)
+    identity = ("-c", "user.name=nobody", "-c", "user.email=nobody@example.org")
     subprocess.run(["git", *identity, "commit", "-qm", "lock"], cwd=repo, check=True)
 
 
@@ -69,12 +73,23 @@ def test_the_repositorys_own_lock_is_whole_and_its_half_is_not(tmp_path: Path) -
     assert is_half_lock(tmp_path / "dvc.lock")
 
 
+@pytest.mark.parametrize("added", [LOCK, LOCK[:40]], ids=["whole", "half"])
+def test_the_lock_in_gits_index_takes_the_place_where_it_is_whole(repo: Path, added: str) -> None:
+    committed = LOCK.replace("2028", "2029")
+    commit(repo, committed)
+    add(repo, added)
+    (repo / "dvc.lock").write_text("schema: '2")
+    (line,) = repair(repo, patience=0)
+    assert "dvc.lock" in line and "git" in line
+    assert (repo / "dvc.lock").read_text() == (LOCK if added == LOCK else committed)
+
+
 def test_the_committed_lock_takes_the_place_of_a_half_one(repo: Path) -> None:
     commit(repo, LOCK)
     assert repair(repo, patience=0) == []
     (repo / "dvc.lock").write_text(LOCK[:40])
     (line,) = repair(repo, patience=0)
-    assert "dvc.lock" in line and "committed" in line
+    assert "dvc.lock" in line and "to git stands in its place" in line
     assert (repo / "dvc.lock").read_text() == LOCK
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load
@@ -80,6 +82,13 @@ def environment(**variables: str) -> dict[str, str]:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def wait_for_checkpoint(launched: subprocess.Popen[str], state: Path) -> None:
+    deadline = time.monotonic() + 300
+    while not list(state.glob("checkpoints/*/step_*")) and launched.poll() is None:
+        assert time.monotonic() < deadline, "no checkpoint was written"
+        time.sleep(0.02)
 
 
 def write_inputs(folder: Path) -> Inputs:
@@ -162,16 +171,33 @@ def test_a_second_launch_takes_the_result_of_the_first(
 def test_a_killed_launch_goes_on_bit_for_bit(inputs: Inputs, two: Finished, tmp_path: Path) -> None:
     state = tmp_path / "state"
     launched = inputs.launch(tmp_path / "killed", state, OPTIONS)
-    deadline = time.monotonic() + 300
-    while not list(state.glob("checkpoints/*/step_*")) and launched.poll() is None:
-        assert time.monotonic() < deadline, "no checkpoint was written"
-        time.sleep(0.02)
+    wait_for_checkpoint(launched, state)
     os.killpg(launched.pid, signal.SIGKILL)
     launched.communicate()
     assert not (tmp_path / "killed").exists()
     assert list(state.glob("checkpoints/*/step_*")), "it ended before it could be killed"
 
     assert "resuming after step" in inputs.run(tmp_path / "resumed", state, OPTIONS)
+    assert contents(tmp_path / "resumed") == contents(two.output)
+
+
+def test_all_end_at_the_same_step_when_one_is_told_to(
+    inputs: Inputs, two: Finished, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    launched = inputs.launch(tmp_path / "told", state, OPTIONS)
+    wait_for_checkpoint(launched, state)
+    (second,) = (
+        child
+        for child in psutil.Process(launched.pid).children()
+        if child.environ().get("RANK") == "1"
+    )
+    second.terminate()
+    _, said = launched.communicate(timeout=300)
+    assert launched.returncode != 0
+    (saved,) = re.findall(r"step (\d+) of 12 is saved", said)
+    assert [path.name for path in state.glob("checkpoints/*/step_*")] == [f"step_{saved:0>8}"]
+    assert f"resuming after step {saved} of" in inputs.run(tmp_path / "resumed", state, OPTIONS)
     assert contents(tmp_path / "resumed") == contents(two.output)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from refract.errors import InputError, shorten
+from refract.regular_file import refuse_special
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
@@ -34,6 +35,7 @@ def csv_reader(path: Path) -> Iterator[Any]:
 
     Raises InputError where the file cannot be read, or what is read of it is no CSV.
     """
+    refuse_special(path)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             yield csv.reader(file, strict=True)

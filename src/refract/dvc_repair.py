@@ -51,16 +51,19 @@ def is_half_rwlock(path: Path) -> bool:
 
 def is_half_lock(path: Path) -> bool:
     """Whether DVC would refuse the record of the finished stages."""
+    return path.is_file() and not _is_whole(path.read_bytes())
+
+
+def _is_whole(lock: bytes) -> bool:
+    """Whether DVC would take this for the content of `dvc.lock`."""
     from dvc.schema import COMPILED_LOCKFILE_SCHEMA
     from voluptuous import Invalid
 
-    if not path.is_file():
-        return False
     try:
-        COMPILED_LOCKFILE_SCHEMA(YAML(typ="safe").load(path.read_text(encoding="utf-8")) or {})
+        COMPILED_LOCKFILE_SCHEMA(YAML(typ="safe").load(lock.decode()) or {})
     except (YAMLError, Invalid, UnicodeDecodeError):
-        return True
-    return False
+        return False
+    return True
 
 
 def _stays(half: Callable[[], bool], patience: float) -> bool:
@@ -91,15 +94,27 @@ def _read_json(path: Path) -> dict[str, Any] | None:
 
 
 def _restore(lock: Path) -> str:
-    """Put the committed file in its place, or nothing where none is committed."""
-    found = subprocess.run(
-        ["git", "show", f"HEAD:./{lock.name}"], cwd=lock.parent, capture_output=True, check=False
-    )
-    if found.returncode:
-        lock.unlink()
-        return "removed (none is committed)"
-    write_atomic(lock, lambda place: place.write_bytes(found.stdout))
-    return "the committed one stands in its place"
+    """Put the file as git has it in its place, or nothing where git has none that is whole.
+
+    `dvc exp run` adds the file to git's index; to remove one that is there only would make DVC
+    refuse the next experiment.
+    """
+    for place, words in (("", "added"), ("HEAD", "committed")):
+        found = subprocess.run(
+            ["git", "show", f"{place}:./{lock.name}"],
+            cwd=lock.parent,
+            capture_output=True,
+            check=False,
+        )
+        if found.returncode == 0 and _is_whole(found.stdout):
+            write_atomic(lock, partial(_write, found.stdout))
+            return f"the one last {words} to git stands in its place"
+    lock.unlink()
+    return "removed (git has none)"
+
+
+def _write(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
 
 
 def main() -> None:

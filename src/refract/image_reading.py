@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from refract.errors import InputError
+from refract.regular_file import refuse_special
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 # Pillow's modes of 8 bits a channel that it converts to RGB; of the others (16 bits, floating
@@ -36,6 +37,7 @@ def open_upright(path: Path) -> Image.Image:
 
     Of an animation or a file of several pages it is the first picture.
     """
+    refuse_special(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of damaged metadata

@@ -23,6 +23,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from refract.errors import InputError
 from refract.image_reading import Infrared, open_upright, read_infrared
 from refract.panel_pixels import percentile_range, to_eight_bits
+from refract.regular_file import refuse_special
 
 _FRACTION = 0.001
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
@@ -80,6 +81,7 @@ def scaling_note(low_high: LowHigh | None) -> str:
 
 def is_deep(path: Path) -> bool:
     """Whether a file holds 16 bits a channel, from its header alone."""
+    refuse_special(path)
     try:
         with Image.open(path) as image:
             if image.mode.startswith("I"):

@@ -252,7 +252,7 @@ class InferenceJob:
 
     def _info(self, triptychs: Path, scenes: Sequence[SceneSource]) -> dict[str, Any]:
         prepared = triptychs / INFO_NAME
-        source = read_json_object(prepared) if prepared.is_file() else {}
+        source = read_json_object(prepared) if prepared.exists() else {}
         variants = sorted({scene.variant for scene in scenes})
         return {
             "steps": self.settings.steps,

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from accelerate import Accelerator
@@ -30,6 +30,7 @@ from refract.ir_training_data import TrainingData
 from refract.ir_training_log import StepTimer, log_step, warn_if_still
 from refract.params.ir_adapter import IrAdapter
 from refract.sample_draws import noise_and_time
+from refract.stop_request import StopRequest, stop
 from refract.training_checkpoint import CheckpointFolder
 from refract.weight_average import WeightAverage
 from refract.weight_sharding import average_gradients, is_sharded, take_from_main
@@ -62,7 +63,9 @@ class Training:
     def run(self) -> list[dict[str, Any]]:
         """Train to the end, from the newest checkpoint if any; returns the rows of the curve.
 
-        `settings.batch` must be a multiple of the number of processes.
+        `settings.batch` must be a multiple of the number of processes. Told to end by SIGTERM or
+        Ctrl-C (any of several processes), it saves after the step under way and raises SystemExit
+        or KeyboardInterrupt.
         """
         settings = self.settings
         warmup, main, finetune = settings.phase_steps
@@ -146,12 +149,32 @@ class Training:
             mininterval=1,
             disable=not self.main,
         )
-        with logging_redirect_tqdm(), bar:
+        with logging_redirect_tqdm(), bar, StopRequest() as request:
             for step in range(done, settings.steps):
                 loss = self._step(step, trainable)
                 if self.watches:
                     self._watch(step, loss, trainable, timer)
                 bar.update()
+                if number := self._agreed(request.number):
+                    self._save_and_stop(step + 1, number, trainable)
+
+    def _agreed(self, number: int) -> int:
+        """The signal that any of the processes was sent, 0 for none: they end at the same step."""
+        if self.accelerator.num_processes == 1:
+            return number
+        own = torch.tensor(number, device=self.accelerator.device)
+        return int(self.accelerator.gather(own).max())
+
+    def _save_and_stop(self, done: int, number: int, trainable: Mapping[str, Tensor]) -> NoReturn:
+        if self.main:
+            self._save(done, trainable)
+            logger.warning(
+                "told to end: step %d of %d is saved, and the next run goes on from there",
+                done,
+                self.settings.steps,
+            )
+        self.accelerator.wait_for_everyone()  # a process that has ended has the others ended too
+        stop(number)
 
     def _watch(
         self, step: int, loss: float, trainable: Mapping[str, Tensor], timer: StepTimer

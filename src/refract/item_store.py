@@ -26,6 +26,7 @@ from pydantic import BaseModel
 from refract.atomic import TEMPORARY_PREFIX
 from refract.disk_errors import storing
 from refract.errors import InputError
+from refract.regular_file import refuse_special
 
 logger = logging.getLogger(__name__)
 
@@ -239,6 +240,7 @@ def find_damage(slot: Path, *, contents: bool = False) -> str | None:
 
 def hash_file(path: Path) -> str:
     """sha256 of a file's content, in hexadecimal; InputError where it cannot be read."""
+    refuse_special(Path(path))
     try:
         with Path(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

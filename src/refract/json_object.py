@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from refract.errors import InputError, shorten
+from refract.regular_file import refuse_special
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
     """The object in a JSON file; InputError where it cannot be read or holds something else."""
+    refuse_special(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError, OSError) as error:

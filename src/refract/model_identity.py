@@ -7,6 +7,7 @@ from pathlib import Path
 
 from refract.errors import InputError, shorten
 from refract.pinned_revisions import revision_of
+from refract.regular_file import refuse_special_in
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -15,10 +16,12 @@ def local_model_folder(path_or_id: str) -> Path | None:
     """The folder a model reference names, `~` and `$VARIABLES` expanded; None for a hub id.
 
     DVC's temporary workspaces lack ignored files, so large models are best named absolutely or as
-    `$DVC_ROOT/...`. Raises InputError for what is neither a folder here nor shaped like a hub id.
+    `$DVC_ROOT/...`. Raises InputError for what is neither a folder here nor shaped like a hub id,
+    and for a folder with pipes or devices in it.
     """
     folder = Path(os.path.expandvars(path_or_id)).expanduser()
     if path_or_id and os.path.isdir(folder):  # Path.is_dir raises for a name that is too long
+        refuse_special_in(folder)
         return folder
     # `backbones/typo` has the shape of a hub id, but its parent shows that a folder was meant.
     if _HUB_ID.fullmatch(path_or_id) and not os.path.isdir(folder.parent):

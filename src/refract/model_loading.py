@@ -16,6 +16,8 @@ from refract.model_identity import local_model_folder
 from refract.pinned_revisions import revision_of
 from refract.shard_index import check_shards
 
+logger = logging.getLogger(__name__)
+
 # The root of the errors of huggingface_hub's HTTP client, named through it since the client changes
 # between its versions. A connection that breaks during a download is no OSError.
 _HTTP_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]
@@ -124,6 +126,11 @@ def whole(load: Callable[..., Any]) -> Callable[..., Any]:
             raise ValueError(
                 f"{len(missing)} weights are missing, {shorten(missing[0])} among them"
             )
+        if surplus := sorted(info.get("unexpected_keys", ())):
+            logger.warning(
+                "%s: %d weights are not of this model and are left out, %s among them",
+                subfolder, len(surplus), shorten(surplus[0]),
+            )  # fmt: skip
         return model
 
     return load_whole

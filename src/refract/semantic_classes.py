@@ -49,7 +49,7 @@ def load_palette(triptychs: Path) -> Palette | None:
         InputError: an entry that is no colour.
     """
     path = triptychs / INFO_NAME
-    palette = read_info(triptychs).get(PALETTE_KEY) if path.is_file() else None
+    palette = read_info(triptychs).get(PALETTE_KEY) if path.exists() else None
     if palette is None:
         return None
     colours = list(palette.values()) if isinstance(palette, dict) else [None]

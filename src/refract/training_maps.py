@@ -24,7 +24,7 @@ def read_training_maps(info: Path) -> TrainingMaps:
 
     Raises InputError where the segmenter is neither folder nor hub id any more.
     """
-    facts: dict[str, Any] = read_json_object(info) if info.is_file() else {}
+    facts: dict[str, Any] = read_json_object(info) if info.exists() else {}
     source = str(facts.get("semantic_source", "unknown"))
     if MAP_MODEL not in facts:
         return TrainingMaps(source)

@@ -48,7 +48,7 @@ def list_folders(root: Path) -> str:
 def pictures_by_stem(folder: Path) -> dict[str, Path]:
     """The pictures of a folder by file name without suffix; other files are passed over."""
     pictures: dict[str, Path] = {}
-    for path in sorted(path for path in folder.iterdir() if path.is_file() and is_picture(path)):
+    for path in sorted(path for path in folder.iterdir() if is_picture(path) and not path.is_dir()):
         if path.stem in pictures:
             raise InputError(f"{path}: same name as {pictures[path.stem].name}, which one counts?")
         pictures[path.stem] = path

@@ -6,7 +6,12 @@ ffmpeg would follow to other files or the network (playlists, `concat:`, pattern
 refused.
 """
 
+import errno
+import os
+import signal
 import subprocess
+import sys
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -119,17 +124,23 @@ def write_clip(path: Path, clip: Clip, quality: Literal["lossless", "preview"]) 
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *source, *rate, "-i", "-"]
     command += [*_CODECS[quality], *_SCALER, *_BITEXACT]
 
-    def write(temporary: Path) -> None:
-        done = subprocess.run(
-            [*command, str(temporary)],
-            input=np.ascontiguousarray(clip.frames).tobytes(),
-            capture_output=True,
-        )
-        if done.returncode != 0:
-            message = done.stderr.decode(errors="replace").strip()
-            raise RuntimeError(f"ffmpeg could not write {path}: {message[-300:]}")
+    write_atomic(Path(path), lambda temporary: encode(command, clip.frames, temporary))
 
-    write_atomic(Path(path), write)
+
+def encode(command: Sequence[str], frames: Frames, path: Path) -> None:
+    """Give frames to ffmpeg's `command`, which reads them from stdin and gets `path` as last word.
+
+    Raises RuntimeError with ffmpeg's last words where it fails, and OSError where the file would be
+    longer than the system allows, of which ffmpeg dies without a word.
+    """
+    done = subprocess.run(
+        [*command, str(path)], input=np.ascontiguousarray(frames).tobytes(), capture_output=True
+    )
+    if sys.platform != "win32" and done.returncode == -signal.SIGXFSZ:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    if done.returncode != 0:
+        message = done.stderr.decode(errors="replace").strip()
+        raise RuntimeError(f"ffmpeg could not write {path}: {message[-300:]}")
 
 
 def side_by_side(columns: list[Frames]) -> Frames:

@@ -18,6 +18,7 @@ Victim = Literal["dvc", "stage", "group"]
 Part = Literal[
     "start", "stage", "end", "commit"
 ]  # of DVC, of a stage, its last tenth, of DVC again
+Command = tuple[str, ...]  # what stands behind `dvc`
 VICTIMS: tuple[Victim, ...] = ("dvc", "stage", "group")
 _POLL_S = 0.02
 _REPORT_S = 60.0  # for DVC to say that its stage was killed
@@ -68,12 +69,12 @@ class Fate:
         return len(self.failures) + len(self.left_overs) + differing
 
 
-def run_straight(pipeline: TinyPipeline, target: str) -> Pace:
-    """Reproduce up to the stage `target` without a kill."""
+def run_straight(pipeline: TinyPipeline, command: Command) -> Pace:
+    """Run DVC's `command` without a kill."""
     started = time.monotonic()
     begins: dict[str, float] = {}
     ends: dict[str, float] = {}
-    run = pipeline.start("repro", target)
+    run = pipeline.start(*command)
     while run.poll() is None:
         found = pipeline.running_stage()
         now = time.monotonic() - started
@@ -92,23 +93,23 @@ def run_straight(pipeline: TinyPipeline, target: str) -> Pace:
 
 
 def run_killed(
-    pipeline: TinyPipeline, target: str, aims: Sequence[Aim], pace: Pace, deadline: float
+    pipeline: TinyPipeline, command: Command, aims: Sequence[Aim], pace: Pace, deadline: float
 ) -> Fate:
-    """Kill a run at each of `aims`, which follow the order of the stages, then let one finish.
+    """Kill a run of DVC's `command` at each of `aims`, then let one finish.
 
-    deadline: of `time.monotonic`; no kill is begun after it.
+    aims: in the order of the stages. deadline: of `time.monotonic`; no kill is begun after it.
     """
     fate = Fate()
     for aim in aims:
         if time.monotonic() > deadline:
             break
-        run = _start(pipeline, target, fate)
+        run = _start(pipeline, command, fate)
         if not _strike(pipeline, run, aim, pace, fate):
             fate.missed += 1
             if run.wait():
                 fate.failures.append(f"{aim}: {pipeline.log.read_text()[-500:]}")
     for _ in range(_MOST_STARTS):
-        if not _start(pipeline, target, fate).wait():
+        if not _start(pipeline, command, fate).wait():
             break
         fate.failures.append(pipeline.log.read_text()[-500:])
     fate.failures += pipeline.orphans()
@@ -129,10 +130,10 @@ def plan(stages: Sequence[str], each: int, random: Random) -> list[Aim]:
     return aims
 
 
-def _start(pipeline: TinyPipeline, target: str, fate: Fate) -> "subprocess.Popen[bytes]":
+def _start(pipeline: TinyPipeline, command: Command, fate: Fate) -> "subprocess.Popen[bytes]":
     """As `make repro` does."""
     fate.repairs += repair(pipeline.folder, patience=0)
-    return pipeline.start("repro", target)
+    return pipeline.start(*command)
 
 
 def _strike(

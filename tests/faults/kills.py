@@ -15,18 +15,33 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 
-from tests.faults.kill_run import VICTIMS, Aim, Fate, Kill, Pace, plan, run_killed, run_straight
+from tests.faults.kill_run import (
+    VICTIMS,
+    Aim,
+    Command,
+    Fate,
+    Kill,
+    Pace,
+    plan,
+    run_killed,
+    run_straight,
+)
 from tests.faults.row import Row
 from tests.faults.tiny_pipeline import STAGES, TinyPipeline
 
 TITLE = "Killed at any moment"
-PIPELINES, EACH = 5, 3  # 5 times (3 kills in each of six stages and 2 while DVC starts)
+# 6 times (3 kills in each of six stages and 2 while DVC starts): where one comes too late for its
+# run, a hundred are left.
+PIPELINES, EACH = 6, 3
+EXPERIMENTS = 2  # of 8 kills each
 _SHORT_STAGES = STAGES[:2]
 _SHORT_AIMS = (
     Aim(STAGES[0], "stage", 0.6, "dvc"),
     Aim(STAGES[1], "stage", 0.2, "dvc"),  # while Python starts: not yet bound to DVC
     Aim(STAGES[1], "end", 0.0, "stage"),
 )
+_EXPERIMENT = ("exp", "run", "-f", "-S", "ref_strength=0.5", "-n", "weak")
+_EXPERIMENT_STAGES = ("flowalign_edit", "evaluate")  # those that it runs
 _WORDS = {"dvc": "DVC alone", "stage": "the stage alone", "group": "both"}
 
 logger = logging.getLogger(__name__)
@@ -43,18 +58,11 @@ def run(seed: int, long: bool) -> list[Row]:
     home = Path(tempfile.mkdtemp(prefix="refract-kills-"))
     fresh = TinyPipeline.create(home / "fresh")
     sound = fresh.copy_to(home / "sound")
-    pace = run_straight(sound, stages[-1])
-    expected = sound.outputs()
-    logger.info("uninterrupted: %d files, %s", len(expected), pace)
-
-    def killed(number: int) -> Fate | None:
-        if time.monotonic() > deadline:
-            return None
-        return _killed(fresh, home / f"killed_{number}", stages[-1], plans[number], pace, deadline)
-
-    with ThreadPoolExecutor(_side_by_side()) as pool:
-        fates = [fate for fate in pool.map(killed, range(len(plans))) if fate is not None]
-    found = rows(fates, expected)
+    found = _try(fresh, sound, ("repro", stages[-1]), plans, deadline)
+    if long:
+        plans = [plan(_EXPERIMENT_STAGES, EACH, random) for _ in range(EXPERIMENTS)]
+        straight = sound.copy_to(home / "straight")
+        found += _try(sound, straight, _EXPERIMENT, plans, deadline)
     if not any(row.losses for row in found):
         shutil.rmtree(home)
     else:
@@ -62,13 +70,36 @@ def run(seed: int, long: bool) -> list[Row]:
     return found
 
 
-def rows(fates: Sequence[Fate], expected: dict[str, str]) -> list[Row]:
-    """A row a place that was hit, one a victim, and one on what came out."""
+def _try(
+    fresh: TinyPipeline,
+    straight: TinyPipeline,
+    command: Command,
+    plans: Sequence[Sequence[Aim]],
+    deadline: float,
+) -> list[Row]:
+    """Kill DVC's `command` in copies of `fresh`, against one run of it in `straight`."""
+    pace = run_straight(straight, command)
+    expected = straight.outputs()
+    logger.info("uninterrupted: %d files, %s", len(expected), pace)
+
+    def killed(number: int) -> Fate | None:
+        if time.monotonic() > deadline:
+            return None
+        folder = straight.folder.with_name(f"{command[0]}_{number}")
+        return _killed(fresh, folder, command, plans[number], pace, deadline)
+
+    with ThreadPoolExecutor(_side_by_side()) as pool:
+        fates = [fate for fate in pool.map(killed, range(len(plans))) if fate is not None]
+    return rows(f"dvc {command[0]}", fates, expected)
+
+
+def rows(what: str, fates: Sequence[Fate], expected: dict[str, str]) -> list[Row]:
+    """Of the command `what` a row a place that was hit, one a victim, and one on what came out."""
     kills = [kill for fate in fates for kill in fate.kills]
     places = Counter(kill.place for kill in kills)
     table = [
         Row(
-            f"kill -9 while {_during(place)}",
+            f"kill -9 of `{what}` while {_during(place)}",
             places[place],
             "no orphan, no lock",
             _orphans(kills, place),
@@ -81,7 +112,7 @@ def rows(fates: Sequence[Fate], expected: dict[str, str]) -> list[Row]:
     repairs = sum(len(fate.repairs) for fate in fates)
     table.append(
         Row(
-            "pipelines killed on their way, then finished",
+            f"pipelines whose `{what}` was killed on its way, then finished",
             len(fates),
             f"outputs and `dvc.lock` byte-identical ({len(expected)} files); kills of {whom}; "
             f"no orphan, lock or left-over; {repairs} half files of DVC's own mended at a start",
@@ -92,10 +123,15 @@ def rows(fates: Sequence[Fate], expected: dict[str, str]) -> list[Row]:
 
 
 def _killed(
-    fresh: TinyPipeline, folder: Path, target: str, aims: Sequence[Aim], pace: Pace, deadline: float
+    fresh: TinyPipeline,
+    folder: Path,
+    command: Command,
+    aims: Sequence[Aim],
+    pace: Pace,
+    deadline: float,
 ) -> Fate:
     pipeline = fresh.copy_to(folder)
-    fate = run_killed(pipeline, target, aims, pace, deadline)
+    fate = run_killed(pipeline, command, aims, pace, deadline)
     places = dict(Counter(kill.place for kill in fate.kills))
     logger.info("%s: killed in %s, %d missed, %s", folder.name, places, fate.missed, fate.repairs)
     for line in (*fate.failures, *fate.left_overs):

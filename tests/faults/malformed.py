@@ -27,7 +27,7 @@ from tests.faults.row import Row
 
 TITLE = "Malformed input"
 SETTINGS = 130  # wrong values of settings; the other generators say themselves how many they make
-SHORT = 39  # cases of the short version
+SHORT = 42  # cases of the short version
 COMMANDS = "the same through `python -m stages.<stage>`"
 _COMMANDS = 20  # cases tried once more as a command
 _ENVIRONMENT = {
@@ -57,6 +57,7 @@ def all_cases(seed: int) -> list[Case]:
         malformed_picture_kinds,
         malformed_records,
         malformed_settings,
+        malformed_special,
         malformed_tables,
         malformed_videos,
         malformed_weights,
@@ -72,7 +73,7 @@ def all_cases(seed: int) -> list[Case]:
         malformed_tables.table_cases, malformed_parquet.parquet_cases,
         malformed_parquet.ambiguous_cases,
         malformed_weights.file_cases, malformed_weights.content_cases,
-        malformed_records.record_cases,
+        malformed_records.record_cases, malformed_special.special_cases,
     ):  # fmt: skip
         cases += make(random_)
     return cases

@@ -37,9 +37,10 @@ class Done(NamedTuple):
     left_running: bool = False
 
 
-def fork_stage(world: World, stage: str) -> Done:
+def fork_stage(world: World, stage: str, *, file_bytes: int = resource.RLIM_INFINITY) -> Done:
     """What `python -m stages.<stage>` does in the folder of `world`, less the imports.
 
+    file_bytes: how long a file may get, its log too.
     The parent must hold no threads that work: it only imports, all else is done by children.
     """
     started = time.monotonic()
@@ -48,7 +49,7 @@ def fork_stage(world: World, stage: str) -> Done:
     sys.stderr.flush()
     child = os.fork()
     if child == 0:
-        _be_stage(world, stage, logs)
+        _be_stage(world, stage, logs, file_bytes)
     code = _wait(child, started + LIMIT_S)
     left = _group_lives(child)
     if code is None or left:
@@ -80,7 +81,7 @@ def _environment(world: World) -> dict[str, str]:
     return {"REFRACT_STATE": str(world.path("state")), "REFRACT_THREADS": "1", "DVC_ROOT": "."}
 
 
-def _be_stage(world: World, stage: str, logs: list[Path]) -> NoReturn:
+def _be_stage(world: World, stage: str, logs: list[Path], file_bytes: int) -> NoReturn:
     """The child: never returns to the parent's code."""
     code = 1
     try:
@@ -89,6 +90,7 @@ def _be_stage(world: World, stage: str, logs: list[Path]) -> NoReturn:
         os.environ.update(_environment(world))
         resource.setrlimit(resource.RLIMIT_AS, (_MOST_BYTES, _MOST_BYTES))
         _redirect(logs)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, resource.RLIM_INFINITY))
         sys.argv = [stage, *world.arguments(stage)]
         runpy.run_module(f"stages.{stage}", run_name="__main__")
     except SystemExit as end:

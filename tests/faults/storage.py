@@ -19,6 +19,7 @@ from refract import item_store
 from refract.atomic import TEMPORARY_PREFIX
 from refract.item_store import find_damage, hash_file, write_index
 from refract.store_cli import find_slots
+from tests.faults.dvc_disk import full_cache
 from tests.faults.malformed_run import STAGE_MODULES, Done, fork_stage
 from tests.faults.malformed_world import OUTPUTS, ROOT, STAGES, World, write_world
 from tests.faults.row import Row
@@ -42,6 +43,7 @@ _ASKED_BY: dict[str, tuple[str, tuple[str, ...]]] = {
 _SHORT_STAGES = ("prepare_triptychs", "infer_ir")
 _SHORT_STORES = ("prepare_triptychs", "infer_ir", "ir_text")
 _MOMENTS = 3  # fillings of a disk a stage
+_SHORT_FILE = 3500  # bytes; each stage has a longer one to write, and a shorter log
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +60,9 @@ def run(seed: int, long: bool) -> list[Row]:
         stores = tuple(_ASKED_BY) if long else _SHORT_STORES
         damages = tuple(DAMAGES) if long else ("a bit flipped", "truncated")
         rows = list(trial.disks(stages, _MOMENTS if long else 1))
+        if long and can_mount(home):
+            rows.append(full_cache(home / "dvc", random, 2))
+        rows.append(trial.file_sizes(stages))
         rows += [trial.slots(damage, stores, 3 if long else 1) for damage in damages]
         rows.append(trial.other_versions(stages))
         rows.append(trial.checkpoints(tuple(DAMAGES) if long else ("a bit flipped", "truncated")))
@@ -87,6 +92,14 @@ class Trial:
                 f"the disk of {what} read-only, each stage", len(protected),
                 "one line and exit 2; once writable the same bytes", sum(protected),
             )  # fmt: skip
+
+    def file_sizes(self, stages: tuple[str, ...]) -> Row:
+        """Each stage where no file may get as long as one of its own (`ulimit -f`)."""
+        lost = [self._limited(stage) for stage in stages]
+        return Row(
+            "a limit on the length of files, each stage", len(lost),
+            "one line and exit 1; nothing half; without it the same bytes", sum(lost),
+        )  # fmt: skip
 
     def slots(self, damage: str, stores: tuple[str, ...], times: int) -> Row:
         """A slot of each store damaged."""
@@ -135,6 +148,12 @@ class Trial:
             clean = self._said(failed, 2, errno.EROFS) and _nothing_half(world, stage)
             disk.write_protect(False)
             return self._judge(f"{stage}, read-only {part}", clean, world, stage, failed)
+
+    def _limited(self, stage: str) -> int:
+        world = self._world(stage)
+        failed = fork_stage(world, stage, file_bytes=_SHORT_FILE)
+        clean = self._said(failed, 1, errno.EFBIG) and _nothing_half(world, stage)
+        return self._judge(f"{stage}, short files", clean, world, stage, failed)
 
     def _slot(self, damage: str, store: str) -> int:
         stage, without = _ASKED_BY[store]

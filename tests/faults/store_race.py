@@ -1,6 +1,7 @@
 """Processes that all want the same slots of one store at the same moment."""
 
 import hashlib
+import logging
 import multiprocessing
 import tempfile
 from pathlib import Path
@@ -38,6 +39,7 @@ def race(folder: Path, rounds: int, workers: int) -> tuple[int, int]:
 
 
 def _work(folder: Path, rounds: int, barrier: Any, results: Any) -> None:
+    logging.getLogger("refract.item_store").setLevel(logging.ERROR)  # of the damage, by the hundred
     wrong = 0
     for number in range(rounds):
         store = ItemStore(folder, "race", refresh=False)

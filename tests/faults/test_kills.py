@@ -37,7 +37,7 @@ def test_a_killed_pipeline_is_finished_with_the_same_bytes() -> None:
     assert sum(row.losses for row in rows) == 0, rows
     counts = {row.tried: row.count for row in rows}
     assert sum(count for tried, count in counts.items() if tried.startswith("kill -9")) == 3
-    assert counts["pipelines killed on their way, then finished"] == 1
+    assert counts["pipelines whose `dvc repro` was killed on its way, then finished"] == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="process groups of orphans are read on Linux")

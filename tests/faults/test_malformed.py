@@ -11,7 +11,7 @@ from tests.faults.malformed_run import Done
 from tests.faults.malformed_verdict import judge
 from tests.faults.malformed_world import STAGES, World
 
-KINDS = 13
+KINDS = 14
 
 
 def test_malformed_inputs_of_every_kind() -> None:

@@ -158,6 +158,8 @@ class TinyPipeline:
             "OMP_NUM_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
             "PYTHONPATH": os.pathsep.join(code),
+            # The commands of dvc.yaml say `python`: this one, whether its folder is in PATH or not.
+            "PATH": os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]]),
             "PYTHONUNBUFFERED": "1",
             "DVC_SITE_CACHE_DIR": str(self.folder / ".dvc" / "tmp" / "site"),
             "DVC_NO_ANALYTICS": "1",

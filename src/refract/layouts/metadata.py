@@ -19,7 +19,7 @@ def apply_metadata(items: list[RawItem], path: Path) -> list[RawItem]:
 
     Raises InputError where rows and items do not match one to one or a value is not allowed.
     """
-    if not path.is_file():
+    if not path.exists():
         return items
     rows = _by_file_name(read_csv(path, ("file_name",)), path)
     by_name = {item.visible.name: item for item in items}

@@ -9,6 +9,7 @@ from refract.errors import InputError
 from refract.layouts.metadata import read_csv, require_whole_split, with_metadata
 from refract.layouts.raw_item import RawItem
 from refract.layouts.table_pictures import picture_of
+from refract.regular_file import refuse_special
 
 LAYOUT = "one .csv or .parquet file with columns src_img, edited_img, panoptic_img"
 
@@ -72,6 +73,7 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
     from pyarrow import ArrowException
     from pyarrow.parquet import ParquetFile
 
+    refuse_special(path)
     try:
         with ParquetFile(path) as file:
             found = list(file.schema_arrow.names)

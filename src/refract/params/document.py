@@ -8,6 +8,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from refract.errors import InputError, shorten
+from refract.regular_file import refuse_special
 
 _MOST_BYTES = 1 << 19  # which takes the parser seconds
 _MOST_NODES = 100_000  # counted after aliases, so a small file cannot expand without bound
@@ -56,6 +57,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _read_text(path: Path) -> str:
+    refuse_special(path)
     try:
         size = path.stat().st_size
         if size > _MOST_BYTES:

@@ -1,6 +1,5 @@
 """Clips and photos as any browser shows them: WebM (VP9) and PNG, equal bytes for equal pixels."""
 
-import subprocess
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -11,7 +10,7 @@ from PIL import Image
 from refract.atomic import write_atomic
 from refract.errors import InputError
 from refract.image_reading import open_upright
-from refract.video_io import Frames
+from refract.video_io import Frames, encode
 
 SMALL_PX = 256  # clips with a shorter side than this are shown with hard pixels
 _PHOTO_PX = 640
@@ -42,15 +41,7 @@ def write_webm(frames: Frames, path: Path, fps: float) -> None:
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-f", "rawvideo"]
     command += ["-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps:g}", "-i", "-"]
     command += [*_COLOURS, *_VP9, *_BITEXACT]
-
-    def write(temporary: Path) -> None:
-        raw = np.ascontiguousarray(frames).tobytes()
-        done = subprocess.run([*command, str(temporary)], input=raw, capture_output=True)
-        if done.returncode != 0:
-            message = done.stderr.decode(errors="replace").strip()
-            raise RuntimeError(f"ffmpeg could not write {path}: {message[-300:]}")
-
-    write_atomic(path, write)
+    write_atomic(path, lambda temporary: encode(command, frames, temporary))
 
 
 def write_photo(photo: Path, path: Path) -> None:
