@@ -40,7 +40,7 @@ _SHORT_AIMS = (
     Aim(STAGES[1], "stage", 0.2, "dvc"),  # while Python starts: not yet bound to DVC
     Aim(STAGES[1], "end", 0.0, "stage"),
 )
-_EXPERIMENT = ("exp", "run", "-f", "-S", "ref_strength=0.5", "-n", "weak")
+_EXPERIMENT = ("exp", "run", "-S", "ref_strength=0.5")
 _EXPERIMENT_STAGES = ("flowalign_edit", "evaluate")  # those that it runs
 _WORDS = {"dvc": "DVC alone", "stage": "the stage alone", "group": "both"}
 
@@ -58,11 +58,12 @@ def run(seed: int, long: bool) -> list[Row]:
     home = Path(tempfile.mkdtemp(prefix="refract-kills-"))
     fresh = TinyPipeline.create(home / "fresh")
     sound = fresh.copy_to(home / "sound")
-    found = _try(fresh, sound, ("repro", stages[-1]), plans, deadline)
+    found = _try("dvc repro", fresh, sound, ("repro", stages[-1]), plans, deadline)
     if long:
         plans = [plan(_EXPERIMENT_STAGES, EACH, random) for _ in range(EXPERIMENTS)]
+        sound.commit()  # as users do, and else an experiment would begin without dvc.lock
         straight = sound.copy_to(home / "straight")
-        found += _try(sound, straight, _EXPERIMENT, plans, deadline)
+        found += _try("dvc exp run", sound, straight, _EXPERIMENT, plans, deadline)
     if not any(row.losses for row in found):
         shutil.rmtree(home)
     else:
@@ -71,6 +72,7 @@ def run(seed: int, long: bool) -> list[Row]:
 
 
 def _try(
+    what: str,
     fresh: TinyPipeline,
     straight: TinyPipeline,
     command: Command,
@@ -90,7 +92,7 @@ def _try(
 
     with ThreadPoolExecutor(_side_by_side()) as pool:
         fates = [fate for fate in pool.map(killed, range(len(plans))) if fate is not None]
-    return rows(f"dvc {command[0]}", fates, expected)
+    return rows(what, fates, expected)
 
 
 def rows(what: str, fates: Sequence[Fate], expected: dict[str, str]) -> list[Row]:

@@ -58,9 +58,14 @@ class TinyPipeline:
         _git(folder, "init", "-q")
         _git(folder, "config", "user.name", "nobody")
         _git(folder, "config", "user.email", "nobody@example.org")
-        _git(folder, "add", "-A")
-        _git(folder, "commit", "-q", "-m", "tiny")
-        return cls(folder)
+        pipeline = cls(folder)
+        pipeline.commit()
+        return pipeline
+
+    def commit(self) -> None:
+        """Everything to git that is not ignored: code and settings, later dvc.lock and metrics."""
+        _git(self.folder, "add", "-A")
+        _git(self.folder, "commit", "-q", "-m", "tiny")
 
     def copy_to(self, folder: Path) -> "TinyPipeline":
         """The same with outputs, store and DVC's cache as they are."""
