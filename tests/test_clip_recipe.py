@@ -78,6 +78,7 @@ def test_no_caption_is_cut() -> None:
     assert longest <= CONTEXT
 
 
+@pytest.mark.long
 def test_a_few_steps_lower_the_loss_and_a_resumed_run_repeats_them(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -168,6 +168,7 @@ def test_a_second_launch_takes_the_result_of_the_first(
     assert contents(tmp_path / "again") == contents(two.output)
 
 
+@pytest.mark.long
 def test_a_killed_launch_goes_on_bit_for_bit(inputs: Inputs, two: Finished, tmp_path: Path) -> None:
     state = tmp_path / "state"
     launched = inputs.launch(tmp_path / "killed", state, OPTIONS)

@@ -32,28 +32,18 @@ def test_two_trainings_from_scratch_are_byte_identical(
     ]
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{}, PRODIGY, {"ema": 0.9}, LEARNABLE],
-    ids=["adamw", "prodigy", "ema", "learnable_fusion"],
-)
 def test_a_killed_training_goes_on_bit_for_bit(
-    tiny_model: Path,
-    tiny_triptychs: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    options: dict[str, Any],
+    tiny_model: Path, tiny_triptychs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REFRACT_STATE", str(tmp_path / "straight"))
-    straight = train(tiny_model, tiny_triptychs, tmp_path / "out_straight", steps=24, **options)
+    straight = train(tiny_model, tiny_triptychs, tmp_path / "out_straight", steps=24)
 
     state = tmp_path / "killed"
     code = (
         "from pathlib import Path\n"
         "from tests.tiny_training import train\n"
         f"train(Path({str(tiny_model)!r}), Path({str(tiny_triptychs)!r}), "
-        f"Path({str(tmp_path / 'x')!r}), "
-        f"steps=24, **{options!r})\n"
+        f"Path({str(tmp_path / 'x')!r}), steps=24)\n"
     )
     environment = os.environ | {"REFRACT_STATE": str(state), "PYTHONPATH": f"{ROOT}:{ROOT}/src"}
     worker = subprocess.Popen(
@@ -69,10 +59,38 @@ def test_a_killed_training_goes_on_bit_for_bit(
     assert list(state.glob("checkpoints/*/step_*"))
 
     monkeypatch.setenv("REFRACT_STATE", str(state))
-    assert (
-        train(tiny_model, tiny_triptychs, tmp_path / "out_resumed", steps=24, **options) == straight
-    )
+    assert train(tiny_model, tiny_triptychs, tmp_path / "out_resumed", steps=24) == straight
     assert not list(state.glob("checkpoints/*/step_*")), "the checkpoints go with the result"
+
+
+class _BrokenOffError(Exception):
+    """What ends a training here between two checkpoints."""
+
+
+@pytest.mark.parametrize(
+    "options", [PRODIGY, {"ema": 0.9}, LEARNABLE], ids=["prodigy", "ema", "learnable_fusion"]
+)
+def test_a_checkpoint_holds_all_that_a_training_goes_on_with(
+    tiny_model: Path,
+    tiny_triptychs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+) -> None:
+    monkeypatch.setenv("REFRACT_STATE", str(tmp_path / "straight"))
+    straight = train(tiny_model, tiny_triptychs, tmp_path / "out_straight", **options)
+
+    def break_off(*_: object) -> None:
+        raise _BrokenOffError
+
+    state = tmp_path / "broken_off"
+    monkeypatch.setenv("REFRACT_STATE", str(state))
+    with monkeypatch.context() as patch:
+        patch.setattr("refract.ir_training.log_step", break_off)  # first called at step 4 of 6
+        with pytest.raises(_BrokenOffError):
+            train(tiny_model, tiny_triptychs, tmp_path / "out", **options)
+    assert [path.name for path in state.glob("checkpoints/*/step_*")] == ["step_00000002"]
+    assert train(tiny_model, tiny_triptychs, tmp_path / "out", **options) == straight
 
 
 def test_old_settings_come_back_from_the_store(

@@ -146,6 +146,7 @@ def test_second_repro_does_nothing(repo: Path, reproduced: str) -> None:
     assert stages_run(dvc(repo, "repro")) == set()
 
 
+@pytest.mark.long
 def test_recomputed_from_scratch_the_metrics_are_the_same_bytes(
     repo: Path, reproduced: str
 ) -> None:

@@ -1,7 +1,7 @@
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from refract.errors import InputError
@@ -46,7 +46,8 @@ def test_a_given_split_that_leaks_is_refused() -> None:
 
 
 @given(lengths=st.lists(st.integers(1, 6), min_size=2, max_size=40), seed=st.integers(0, 1000))
-@settings(deadline=None, max_examples=60)
+@example(lengths=[1, 5, 6, 4, 1, 1, 6, 6, 6], seed=0)  # 4.5 wanted
+@settings(max_examples=60)
 def test_val_is_taken_from_train_in_whole_sequences(lengths: list[int], seed: int) -> None:
     own = {
         f"{sequence}-{frame}": (f"s{sequence}", "train")
@@ -56,9 +57,9 @@ def test_val_is_taken_from_train_in_whole_sequences(lengths: list[int], seed: in
     splits = hold_out_val(own, SHARES, seed)
     assert splits.keys() == own.keys() and splits["t"] == "test"
     check_leaks({item: (own[item][0], split) for item, split in splits.items()})
-    wanted = max(1, round(0.125 * sum(lengths)))  # 0.1 of 0.7 + 0.1
+    wanted = 0.125 * sum(lengths)  # 0.1 of 0.7 + 0.1; half an item more where it is rounded up
     count = list(splits.values()).count("val")
-    assert 1 <= count < wanted + max(lengths)
+    assert 1 <= count < max(1, wanted + 0.5) + max(lengths)
     assert "train" in splits.values()
     assert hold_out_val(dict(reversed(own.items())), SHARES, seed) == splits
 
