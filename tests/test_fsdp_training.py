@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +27,7 @@ from tests.test_ir_training_processes import (
     write_inputs,
 )
 from tests.tiny_fill import tiny_transformer
-from tests.tiny_training import train
+from tests.tiny_training import train, wait_for_checkpoint
 
 CONFIGS = ("ddp", "ddp_multi_node", "fsdp", "fsdp_multi_node")
 # Checkpoints of the activations, validation, samples and an average are what could go wrong.
@@ -120,10 +119,7 @@ def test_a_killed_sharded_training_goes_on_bit_for_bit(
     """In accelerate's mode on CPUs, where it has no FSDP of its own."""
     state = tmp_path / "state"
     launched = launch(inputs, tmp_path / "killed", state)
-    deadline = time.monotonic() + 300
-    while not list(state.glob("checkpoints/*/step_*")) and launched.poll() is None:
-        assert time.monotonic() < deadline, "no checkpoint was written"
-        time.sleep(0.02)
+    wait_for_checkpoint(launched, state)
     os.killpg(launched.pid, signal.SIGKILL)
     launched.communicate()
     assert not (tmp_path / "killed").exists()

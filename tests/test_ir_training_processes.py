@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ from safetensors.torch import load
 from refract.device import pick_device
 from refract.errors import InputError
 from tests.tiny_fill import write_tiny_fill, write_triptychs
-from tests.tiny_training import LEARNABLE, section, settings, train
+from tests.tiny_training import LEARNABLE, section, settings, train, wait_for_checkpoint
 
 ROOT = Path(__file__).parents[1]
 
@@ -82,13 +81,6 @@ def environment(**variables: str) -> dict[str, str]:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-
-
-def wait_for_checkpoint(launched: subprocess.Popen[str], state: Path) -> None:
-    deadline = time.monotonic() + 300
-    while not list(state.glob("checkpoints/*/step_*")) and launched.poll() is None:
-        assert time.monotonic() < deadline, "no checkpoint was written"
-        time.sleep(0.02)
 
 
 def write_inputs(folder: Path) -> Inputs:
@@ -186,7 +178,7 @@ def test_all_end_at_the_same_step_when_one_is_told_to(
     inputs: Inputs, two: Finished, tmp_path: Path
 ) -> None:
     state = tmp_path / "state"
-    launched = inputs.launch(tmp_path / "told", state, OPTIONS)
+    launched = inputs.launch(tmp_path / "told", state, OPTIONS | {"checkpoint_every": 1})
     wait_for_checkpoint(launched, state)
     (second,) = (
         child

@@ -5,13 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.tiny_training import LEARNABLE, PRODIGY, train
+from tests.tiny_training import LEARNABLE, PRODIGY, train, wait_for_checkpoint
 
 ROOT = Path(__file__).parents[1]
 
@@ -49,10 +48,7 @@ def test_a_killed_training_goes_on_bit_for_bit(
     worker = subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL
     )
-    deadline = time.monotonic() + 300
-    while not list(state.glob("checkpoints/*/step_*")) and worker.poll() is None:
-        assert time.monotonic() < deadline, "no checkpoint was written"
-        time.sleep(0.02)
+    wait_for_checkpoint(worker, state)
     worker.send_signal(signal.SIGKILL)
     assert worker.wait() == -signal.SIGKILL, "the training ended before it could be killed"
     assert not (tmp_path / "x").exists()

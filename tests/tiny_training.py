@@ -1,5 +1,7 @@
 """Trainings of a few steps on the tiny image model."""
 
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -61,3 +63,12 @@ def section(model: Path) -> InfraredModel:
 def train(model: Path, triptychs: Path, output: Path, **changes: Any) -> dict[str, bytes]:
     train_adapter(settings(**changes), section(model), 0, triptychs, output)
     return {path.name: path.read_bytes() for path in sorted(output.iterdir())}
+
+
+def wait_for_checkpoint(process: "subprocess.Popen[Any]", state: Path) -> None:
+    """Until the training in `process` has saved one, which it must before it ends."""
+    deadline = time.monotonic() + 300
+    while not list(state.glob("checkpoints/*/step_*")):
+        assert process.poll() is None, "the training ended without a checkpoint left"
+        assert time.monotonic() < deadline, "no checkpoint was written"
+        time.sleep(0.02)

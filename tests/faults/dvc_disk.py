@@ -9,7 +9,7 @@ from random import Random
 
 from refract.dvc_repair import repair
 from tests.faults.row import Row
-from tests.faults.tiny_disk import PAGE, tiny_disk
+from tests.faults.tiny_disk import PAGE, pages, tiny_disk
 from tests.faults.tiny_pipeline import STAGES, TinyPipeline
 
 _CACHE = ".dvc/cache"
@@ -22,23 +22,23 @@ def full_cache(home: Path, random: Random, times: int) -> Row:
     fresh = TinyPipeline.create(home / "fresh")
     sound = fresh.copy_to(home / "sound")
     sound.dvc("repro", STAGES[-1])
-    expected, pages = sound.outputs(), _pages(sound.folder / _CACHE)
+    expected, kept = sound.outputs(), pages(sound.folder / _CACHE)
     lost = 0
     for number in range(times):
         pipeline = fresh.copy_to(home / f"full_{number}")
-        lost += not _finishes(pipeline, random.randrange(pages // 3), expected)
+        lost += not _finishes(pipeline, random.randrange(kept // 3), expected)
     outcome = "DVC says so; with space and `dvc commit` the same bytes, in the cache too"
     return Row("the disk of DVC's cache full", times, outcome, lost)
 
 
-def _finishes(pipeline: TinyPipeline, pages: int, expected: dict[str, str]) -> bool:
+def _finishes(pipeline: TinyPipeline, free: int, expected: dict[str, str]) -> bool:
     """Whether all is there in the end, in the cache too.
 
     DVC may take an output for kept that is not, and end with 0; `dvc commit` then keeps it.
     """
     (pipeline.folder / _CACHE).mkdir(parents=True)
     with tiny_disk(pipeline.folder / _CACHE) as disk:
-        disk.fill(pages * PAGE)
+        disk.fill(free * PAGE)
         pipeline.start("repro", STAGES[-1]).wait()
         said = pipeline.log.read_text()
         disk.empty()
@@ -51,10 +51,5 @@ def _finishes(pipeline: TinyPipeline, pages: int, expected: dict[str, str]) -> b
         kept = pipeline.outputs() == expected
     clean = os.strerror(errno.ENOSPC) in said and whole and kept
     if not clean:
-        logger.warning("%d pages: whole %s, kept %s\n%s", pages, whole, kept, said[-2000:])
+        logger.warning("%d pages: whole %s, kept %s\n%s", free, whole, kept, said[-2000:])
     return clean
-
-
-def _pages(folder: Path) -> int:
-    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
-    return sum(-(-size // PAGE) for size in sizes)

@@ -24,7 +24,7 @@ from tests.faults.malformed_run import STAGE_MODULES, Done, fork_stage
 from tests.faults.malformed_world import OUTPUTS, ROOT, STAGES, World, write_world
 from tests.faults.row import Row
 from tests.faults.store_damage import DAMAGES, flip_bit, truncate
-from tests.faults.tiny_disk import PAGE, can_mount, tiny_disk
+from tests.faults.tiny_disk import PAGE, can_mount, pages, tiny_disk
 
 TITLE = "Full disks, damaged stores"
 # Which stage asks a store, and the stores without which it does.
@@ -290,5 +290,4 @@ def _pages(world: World, stage: str, part: str) -> int:
     folders = [world.out(name) for name in OUTPUTS[stage]]
     if part == "state":
         folders = [world.path("state") / stage]
-    sizes = [path.stat().st_size for folder in folders for path in _files(folder)]
-    return sum(-(-size // PAGE) for size in sizes)
+    return sum(map(pages, folders))

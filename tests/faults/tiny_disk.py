@@ -45,6 +45,12 @@ def tiny_disk(path: Path) -> Iterator[TinyDisk]:
         _run("umount", "--lazy", str(path))
 
 
+def pages(folder: Path) -> int:
+    """What the files in `folder` take on such a disk, in pages."""
+    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+    return sum(-(-size // PAGE) for size in sizes)
+
+
 def can_mount(folder: Path) -> bool:
     """Whether this process may mount file systems, which takes root."""
     place = folder / "may_mount"

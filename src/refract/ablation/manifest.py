@@ -12,6 +12,7 @@ from refract.ablation.points import Origin, Point
 from refract.atomic import write_atomic
 from refract.errors import InputError, shorten
 from refract.params.section import Items, Section, validate
+from refract.regular_file import refuse_special
 
 FILE = "points.json"
 
@@ -68,6 +69,7 @@ def read_sweep(folder: Path) -> Sweep:
         InputError: no such file, or one that something else wrote.
     """
     path = folder / FILE
+    refuse_special(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

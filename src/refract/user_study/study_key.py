@@ -13,6 +13,7 @@ from pydantic import Field
 from refract.atomic import write_atomic
 from refract.errors import InputError, shorten
 from refract.params.section import Items, Section, validate
+from refract.regular_file import refuse_special
 
 QUESTIONS = {
     "product": "Which looks more like the product?",
@@ -74,6 +75,7 @@ def write_key(path: Path, key: StudyKey) -> None:
 
 def load_key(path: Path) -> StudyKey:
     """Raises InputError for a missing, malformed or inconsistent file."""
+    refuse_special(path)
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise InputError(f"{path}: holds more than {_MOST_BYTES} bytes; no key of a study")
