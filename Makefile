@@ -8,21 +8,21 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: repro refresh check sync test test-long lint format profile store-list install
 
 repro: check
-	python -m refract.dvc_repair
+	python -m refract.pipeline.repair
 	dvc repro
 
 # As repro, but every item is computed again whatever the item store holds.
 refresh: check
-	python -m refract.dvc_repair
+	python -m refract.pipeline.repair
 	REFRACT_REFRESH=1 dvc repro --force
 
 check: install
-	python -m refract.params.check
+	python -m refract.params.whole
 
 # Write each stage's code files and settings into dvc.yaml.
 sync: install
-	python -m refract.dvc_sync
-	python -m refract.dvc_sync --file backbones/dvc.yaml
+	python -m refract.pipeline.sync
+	python -m refract.pipeline.sync --file backbones/dvc.yaml
 
 test: lint
 	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -41,10 +41,10 @@ format: install
 	ruff check --fix .
 
 profile: install
-	python -m refract.profiles $(PROFILE)
+	python -m refract.pipeline.profile $(PROFILE)
 
 store-list: install
-	python -m refract.store_cli list
+	python -m refract.pipeline.store list
 
 install: .venv/.installed
 
@@ -59,12 +59,12 @@ install: .venv/.installed
 .PHONY: ablation compare
 JOBS ?= 1
 ablation: check
-	python -m refract.dvc_repair
-	python -m refract.ablation run $(NAME) --jobs $(JOBS)
+	python -m refract.pipeline.repair
+	python -m refract.experiments.ablation run $(NAME) --jobs $(JOBS)
 
 # Two experiments, git revisions or the workspace: make compare A=main B=workspace.
 compare: install
-	python -m refract.compare $(A) $(B)
+	python -m refract.experiments.compare $(A) $(B)
 
 # Every fault tried at full length (about an hour); the tables go into docs/reliability.md.
 .PHONY: faults

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from refract.atomic import write_atomic
-from refract.image_metrics import psnr, ssim, to_unit
-from refract.infrared_baselines import fit_baselines
-from refract.infrared_scenes import Gray, Scene, load_predictions, load_scenes
-from refract.params.document import read_yaml
+from refract.base.atomic import write_atomic
+from refract.base.yaml_files import read_yaml
+from refract.evaluation.infrared.baselines import fit_baselines
+from refract.evaluation.infrared.scenes import Gray, Scene, load_predictions, load_scenes
+from refract.evaluation.measures.image import psnr, ssim, to_unit
 
 KINDS = ("adapter", "shuffled_map", "zero_map")
 

@@ -24,8 +24,8 @@ from benchmarks.edit_ablation_report import (
 )
 from benchmarks.edit_ablation_results import Results, interval
 from benchmarks.edit_ablation_variants import DEFAULT, GROUPS, variant_name
-from refract.atomic import write_atomic
-from refract.bootstrap import MeanInterval
+from refract.base.atomic import write_atomic
+from refract.evaluation.measures.bootstrap import MeanInterval
 
 _OF_STRENGTH = (OVERLAP, DELTA_E, CROP, BACKGROUND, CENTRE, IOU, CONSISTENCY, CHANGE)
 _CHOICES = ("timesteps", "layers")

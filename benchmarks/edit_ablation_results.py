@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.edit_ablation_variants import DEFAULT
-from refract.bootstrap import MeanInterval, mean_interval
+from refract.evaluation.measures.bootstrap import MeanInterval, mean_interval
 
 _RESAMPLES = 2000
 

@@ -19,20 +19,20 @@ from torch import Tensor
 from benchmarks.edit_ablation_scores import TOGETHER, AblationScorer, Scores, dump
 from benchmarks.edit_ablation_variants import Changes, Settings, make_settings
 from benchmarks.machine import describe_machine
-from refract.atomic import write_atomic
-from refract.bank_job import BankJob
-from refract.device import pick_device
-from refract.edit_items import SOURCE_CLIP, EditKeys, EditRequest, edit_keys
-from refract.errors import InputError
-from refract.import_closure import closure
-from refract.item_store import ItemStore, state_root
-from refract.latent_case_edit import LatentCaseEdit
-from refract.model_identity import model_identity
+from refract.base.atomic import write_atomic
+from refract.base.errors import InputError
+from refract.editing.cases.items import SOURCE_CLIP, EditKeys, EditRequest, edit_keys
+from refract.editing.cases.latent_case import LatentCaseEdit
+from refract.editing.reference.job import BankJob
+from refract.editing.reference.photo import find_reference_photo
+from refract.models.identity import model_identity
+from refract.models.wan import WanModel
+from refract.models.wan_latents import decode_clips
+from refract.models.wan_text_cache import embed_prompts
 from refract.params.cases import Case, with_overrides
-from refract.reference_photo import find_reference_photo
-from refract.wan_latents import decode_clips
-from refract.wan_model import WanModel
-from refract.wan_text_cache import embed_prompts
+from refract.pipeline.device import pick_device
+from refract.pipeline.import_closure import closure
+from refract.pipeline.item_store import ItemStore, state_root
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,9 @@ class AblationRuns:
         self.model = WanModel(self.video.path, self.video.revision, self.video.dtype, pick_device())
         self.items = ItemStore(state_root(), "edit_ablations")
         self.edits, self.cpu_s = 0, 0.0
-        self._code = closure("refract.latent_case_edit", "refract.bank_making")
+        self._code = closure(
+            "refract.editing.cases.latent_case", "refract.editing.reference.making"
+        )
         self._bank_folder = work / banks
         self._contexts: dict[str, Tensor] = {}
 

@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 
 from backbones.video.edit_figures import centroid_error, mask_iou
 from backbones.video.reader_model import WEIGHTS, Reader, load_reader, read_clips
-from refract.clip_model import ClipModel, load_clip
-from refract.edit_clips import load_edit_case
-from refract.edit_evaluation import PLAIN, RESULT, SOURCE
-from refract.edit_scores import CaseScorer, EditCase
-from refract.import_closure import closure
-from refract.item_store import hash_file
-from refract.model_identity import model_identity
+from refract.editing.reference.photo import find_reference_photo
+from refract.evaluation.edits.clips import load_edit_case
+from refract.evaluation.edits.evaluation import PLAIN, RESULT, SOURCE
+from refract.evaluation.edits.scores import CaseScorer, EditCase
+from refract.models.clip import ClipModel, load_clip
+from refract.models.identity import model_identity
 from refract.params.cases import Case
 from refract.params.evaluate import Evaluate
-from refract.reference_photo import find_reference_photo
+from refract.pipeline.import_closure import closure
+from refract.pipeline.item_store import hash_file
 
 Scores = dict[str, float | None]  # None where a measure has no value, e.g. motion of a still clip
 
@@ -53,7 +53,11 @@ class AblationScorer:
     @cached_property
     def code(self) -> list[Path]:
         """Files that decide a score."""
-        own = closure("refract.edit_scores", "refract.edit_clips", "refract.wan_latents")
+        own = closure(
+            "refract.evaluation.edits.scores",
+            "refract.evaluation.edits.clips",
+            "refract.models.wan_latents",
+        )
         read = closure("backbones.video.edit_figures", "backbones.video.reader_model")
         return [Path(__file__), *own, *(read if self.reader else [])]
 

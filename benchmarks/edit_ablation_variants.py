@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from refract.params.bank_stage import BankParams
 from refract.params.edit_stage import EditParams
+from refract.params.ref_bank import BankParams
 from refract.params.section import SectionType, validate
 
 # Dotted keys of params.yaml, as `dvc exp run -S KEY=VALUE` takes them; none is the default.

@@ -20,9 +20,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks.edit_ablation_variants import GROUPS, VARIANTS, variant_name
-from refract.determinism import make_deterministic
+from refract.base.yaml_files import read_yaml
+from refract.models.determinism import make_deterministic
 from refract.params.cases import Case, load_cases
-from refract.params.document import read_yaml
 from refract.params.evaluate import Evaluate
 from refract.params.section import validate
 

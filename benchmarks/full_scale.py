@@ -38,10 +38,10 @@ from benchmarks.full_scale_targets import target_lines, targets
 from benchmarks.full_scale_training import training_profile, training_rows
 from benchmarks.full_scale_video import edit_setting, loading, video_edit, video_rows
 from benchmarks.timing import CLOCKS
-from refract.determinism import make_deterministic
-from refract.device import free_memory, pick_device
-from refract.errors import InputError
+from refract.base.errors import InputError
+from refract.models.determinism import make_deterministic
 from refract.params.models import InfraredModel, VideoModel
+from refract.pipeline.device import free_memory, pick_device
 
 QUANTISED = "quantization"
 _TRUE: dict[str, Any] = {

@@ -21,12 +21,12 @@ from benchmarks.full_scale_run import Scale, full_settings
 from benchmarks.full_scale_training import fill_config, random_batch, training_settings
 from benchmarks.full_scale_video import Edit, EditSetting, edit_setting, video_edit
 from benchmarks.wan_step import Shape, step_flops
-from refract.adapter_files import build_model
-from refract.infrared_model import InfraredModel
-from refract.ir_generation import generate_tokens
-from refract.reference_bank import ReferenceBank
-from refract.source_branch import SourceBranch
-from refract.wan_latents import encode_frames
+from refract.editing.reference.bank import ReferenceBank
+from refract.editing.samplers.source_branch import SourceBranch
+from refract.infrared.adapter.adapter_files import build_model
+from refract.infrared.adapter.model import InfraredModel
+from refract.infrared.adapter.sampling import generate_tokens
+from refract.models.wan_latents import encode_frames
 from stages.infer_ir import StageParams
 
 _FEW = (1, 2)  # steps or layers counted: each further one costs what the second does

@@ -12,10 +12,10 @@ from benchmarks.full_scale_options import OptionSet, waits_on_cpu
 from benchmarks.full_scale_run import NEEDS_WHOLE, OUT_OF_MEMORY, Row, Scale, full_settings
 from benchmarks.full_scale_training import HALF, fill_config, random_text, training_settings
 from benchmarks.timing import Timings
-from refract.adapter_files import AdapterConfig, build_model, save_adapter
-from refract.flux_fill import options_of
-from refract.infrared_generator import InfraredGenerator, Scene
-from refract.ir_generation import decode_infrared, generate_tokens
+from refract.infrared.adapter.adapter_files import AdapterConfig, build_model, save_adapter
+from refract.infrared.adapter.sampling import decode_infrared, generate_tokens
+from refract.infrared.inference.generator import InfraredGenerator, Scene
+from refract.models.flux_fill import options_of
 from refract.params.models import InfraredModel as ModelSection
 from stages.infer_ir import StageParams
 

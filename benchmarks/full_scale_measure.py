@@ -10,7 +10,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.memory import extra_peak_bytes
 from benchmarks.timing import Timings, synchronise, time_interleaved
-from refract.device import free_memory
+from refract.pipeline.device import free_memory
 
 _KERNELS = 15  # of a profile
 Call = Callable[[], object]

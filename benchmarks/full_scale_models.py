@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
-import refract.torchvision_compat  # noqa: F401  before diffusers
+import refract.models.torchvision_compat  # noqa: F401  before diffusers
 
 import torch
 from accelerate import init_empty_weights
@@ -28,7 +28,7 @@ from diffusers import (
 from torch import Tensor, nn
 
 from benchmarks.true_shapes import FILL, FILL_VAE, WAN_LARGE, WAN_SMALL, WAN_VAE
-from refract.model_loading import ModelSource
+from refract.models.loading import ModelSource
 
 FILL_NAME = "black-forest-labs/FLUX.1-Fill-dev"
 WAN_NAMES = {

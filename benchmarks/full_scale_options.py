@@ -7,8 +7,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from benchmarks.full_scale_models import FILL_NAME
-from refract.errors import InputError
-from refract.memory_options import MemoryOptions
+from refract.base.errors import InputError
+from refract.models.memory_options import MemoryOptions
 from refract.params.models import InfraredModel, Model, VideoModel
 from refract.params.section import SectionType, validate
 

@@ -14,7 +14,7 @@ from benchmarks.full_scale_models import FILL_NAME, WAN_NAMES
 from benchmarks.full_scale_run import Row, Scale
 from benchmarks.machine import describe_machine
 from benchmarks.table import markdown_table
-from refract.atomic import write_atomic
+from refract.base.atomic import write_atomic
 
 H100_TFLOPS = 989  # dense products in bfloat16, SXM; NVIDIA's data sheet
 _SECONDS = 20  # wanted of an edit

@@ -10,7 +10,7 @@ from shutil import copyfile
 from benchmarks.full_scale_models import Cut
 from benchmarks.workspace import ROOT
 from refract.params.section import SectionType, load_stage_params
-from refract.profiles import apply_profile
+from refract.pipeline.profile import apply_profile
 
 OUT_OF_MEMORY = "out of memory"
 # What few steps skip tells nothing of many

@@ -14,17 +14,17 @@ from benchmarks.full_scale_models import FILL, random_weights
 from benchmarks.full_scale_options import OptionSet, options_in_use
 from benchmarks.full_scale_run import OUT_OF_MEMORY, Row, Scale, full_settings
 from benchmarks.timing import synchronise
-from refract.adapter_files import AdapterConfig, build_model
-from refract.flux_fill import TextEmbedding, load_transformer
-from refract.infrared_model import InfraredModel
-from refract.ir_objective import Batch
-from refract.ir_training import Training
-from refract.ir_training_data import TrainingData
-from refract.ir_training_job import adapter_config
-from refract.latent_packing import TOKEN_PX
+from refract.infrared.adapter.adapter_files import AdapterConfig, build_model
+from refract.infrared.adapter.model import InfraredModel
+from refract.infrared.training.checkpoint import CheckpointFolder
+from refract.infrared.training.data import TrainingData
+from refract.infrared.training.job import adapter_config
+from refract.infrared.training.loop import Training
+from refract.infrared.training.objective import Batch
+from refract.models.flux_fill import TextEmbedding, load_transformer
+from refract.models.flux_tokens import TOKEN_PX
 from refract.params.ir_adapter import IrAdapter
 from refract.params.models import InfraredModel as ModelSection
-from refract.training_checkpoint import CheckpointFolder
 from stages.train_ir_adapter import StageParams
 
 HALF = "infrared"

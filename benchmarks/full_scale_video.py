@@ -21,20 +21,20 @@ from benchmarks.full_scale_models import WAN_NAMES, random_weights
 from benchmarks.full_scale_options import OptionSet, waits_on_cpu
 from benchmarks.full_scale_run import NEEDS_WHOLE, OUT_OF_MEMORY, Row, Scale, full_settings
 from benchmarks.timing import Timings
-from refract.bank_extraction import extract_bank
-from refract.flow_schedule import edit_sigmas
-from refract.latent_edit import FlowSettings, edit_latents
-from refract.memory_options import memory_options
-from refract.params.bank_stage import BankParams
+from refract.editing.cases.latent_case import reference_settings
+from refract.editing.reference.edit import ReferenceSettings, edit_with_reference
+from refract.editing.reference.extraction import extract_bank
+from refract.editing.samplers.latent_edit import FlowSettings, edit_latents
+from refract.editing.samplers.noise_levels import edit_sigmas
+from refract.editing.samplers.source_branch import SourceBranch, compute_source_branch
+from refract.editing.samplers.velocity import Prompt
+from refract.editing.samplers.wan_velocity import WanVelocity
+from refract.models.memory_options import memory_options
+from refract.models.step_cache import step_cache
+from refract.models.wan import WanModel
+from refract.models.wan_latents import decode_frames, encode_frames
 from refract.params.edit_stage import EditParams
-from refract.reference_edit import ReferenceSettings, edit_with_reference
-from refract.reference_settings import reference_settings
-from refract.source_branch import SourceBranch, compute_source_branch
-from refract.step_cache import step_cache
-from refract.velocity import Prompt
-from refract.wan_latents import decode_frames, encode_frames
-from refract.wan_model import WanModel
-from refract.wan_velocity import WanVelocity
+from refract.params.ref_bank import BankParams
 
 HALF = "video"
 ENCODE, SOURCE, PLAIN, BANK, LOAD, DECODE = (

@@ -24,7 +24,7 @@ from benchmarks.ablation_runs import Site, baseline_scores, run_variant
 from benchmarks.ablation_variants import VARIANTS
 from benchmarks.machine import describe_machine
 from benchmarks.table import markdown_table
-from refract.bootstrap import mean_interval
+from refract.evaluation.measures.bootstrap import mean_interval
 
 ROOT = Path(__file__).resolve().parents[1]
 _RESAMPLES = 2000

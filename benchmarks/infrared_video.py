@@ -24,15 +24,15 @@ from ruamel.yaml import YAML
 from benchmarks.machine import describe_machine
 from benchmarks.table import markdown_table
 from benchmarks.workspace import Workspace, model_path, require_success
-from refract.bootstrap import mean_interval
-from refract.colour_metrics import colour_histogram, histogram_overlap, lab_pixels
-from refract.device import pick_device
-from refract.image_metrics import psnr, ssim, to_unit
-from refract.image_reading import read_infrared, read_rgb
-from refract.image_sheets import draw_sheet
+from refract.base.yaml_files import read_yaml
+from refract.evaluation.measures.bootstrap import mean_interval
+from refract.evaluation.measures.colour import colour_histogram, histogram_overlap, lab_pixels
+from refract.evaluation.measures.image import psnr, ssim, to_unit
+from refract.media.image_reading import read_infrared, read_rgb
+from refract.media.image_sheets import draw_sheet
+from refract.media.video_io import Clip, read_clip, write_clip
 from refract.params.cases import INFRARED_REFERENCE
-from refract.params.document import read_yaml
-from refract.video_io import Clip, read_clip, write_clip
+from refract.pipeline.device import pick_device
 
 STREET = Path(__file__).resolve().parents[1] / "data" / "street"
 _STEP_PX = 2  # a frame

@@ -34,8 +34,8 @@ from benchmarks.killed_training import (
 from benchmarks.machine import describe_machine
 from benchmarks.table import markdown_table
 from benchmarks.workspace import ROOT, Workspace, model_path, street_settings
-from refract.device import pick_device
-from refract.params.document import read_yaml
+from refract.base.yaml_files import read_yaml
+from refract.pipeline.device import pick_device
 
 logger = logging.getLogger(__name__)
 

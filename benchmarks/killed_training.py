@@ -12,7 +12,7 @@ from statistics import median
 
 from benchmarks.stage_run import StageRun
 from benchmarks.workspace import Workspace, require_success
-from refract.item_store import hash_file
+from refract.pipeline.item_store import hash_file
 
 _CACHES = ("ir_latents", "ir_text")  # stores that hold nothing of the training itself
 

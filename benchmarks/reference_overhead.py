@@ -26,8 +26,8 @@ from benchmarks.machine import describe_machine
 from benchmarks.table import markdown_table
 from benchmarks.timing import CLOCKS, Timings, time_interleaved
 from benchmarks.wan_step import Shape, Step, reference_flops, step_flops
-from refract.determinism import make_deterministic
-from refract.device import pick_device
+from refract.models.determinism import make_deterministic
+from refract.pipeline.device import pick_device
 
 STOCK, OURS, KERNEL, BARE = "no bank", "bank", "kernel", "bare"
 _STRENGTH = 0.7  # of ours and of the masked forms; without a mask it is 1

@@ -17,11 +17,11 @@ from benchmarks.machine import describe_machine
 from benchmarks.memory import extra_peak_bytes
 from benchmarks.table import markdown_table
 from benchmarks.timing import Timings, time_interleaved
-from refract.attention_maps import attention_weights
-from refract.determinism import make_deterministic
-from refract.device import pick_device
-from refract.latent_packing import panel_grid
-from refract.semantic_attention import POSITIONS, Position, SemanticCrossAttention
+from refract.infrared.adapter.attention_maps import attention_weights
+from refract.infrared.adapter.semantic_attention import POSITIONS, Position, SemanticCrossAttention
+from refract.models.determinism import make_deterministic
+from refract.models.flux_tokens import panel_grid
+from refract.pipeline.device import pick_device
 
 _OURS, _WRITTEN_OUT = "ours", "written out"
 _CHANNELS = 64  # of a FLUX token

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.workspace import Workspace
-from refract.atomic import TEMPORARY_PREFIX
-from refract.item_store import INDEX_NAME
+from refract.base.atomic import TEMPORARY_PREFIX
+from refract.pipeline.item_store import INDEX_NAME
 
 _POLL_S = 0.001
 _BEGUN = re.compile(r"sample panels|resuming after step")  # the loop starts after either

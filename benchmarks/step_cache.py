@@ -24,29 +24,27 @@ from numpy.typing import NDArray
 from benchmarks.machine import describe_machine
 from benchmarks.table import markdown_table
 from benchmarks.timing import CLOCKS, Timings, time_interleaved
-from refract.adapter_files import read_config
-from refract.determinism import make_deterministic
-from refract.device import pick_device
-from refract.edit_items import EditRequest
-from refract.edit_models import EditModels
-from refract.errors import InputError
-from refract.image_metrics import psnr, to_unit
-from refract.infrared_generator import InfraredGenerator
-from refract.ir_scenes import OWN_MAP, held_out_scenes, read_scene
-from refract.latent_case_edit import LatentCaseEdit
-from refract.latent_edit import FlowSettings, edit_latents
+from refract.base.errors import InputError
+from refract.editing.cases.items import EditRequest, read_source_clip
+from refract.editing.cases.latent_case import LatentCaseEdit
+from refract.editing.cases.models import EditModels
+from refract.editing.samplers.latent_edit import FlowSettings, edit_latents
+from refract.editing.samplers.source_branch import compute_source_branch, source_velocity_of
+from refract.editing.samplers.wan_velocity import WanVelocity
+from refract.evaluation.measures.image import psnr, to_unit
+from refract.infrared.adapter.adapter_files import read_config
+from refract.infrared.inference.generator import InfraredGenerator
+from refract.infrared.inference.scenes import OWN_MAP, held_out_scenes, read_scene
+from refract.models.determinism import make_deterministic
+from refract.models.flux_text_cache import embed_prompts
+from refract.models.step_cache import step_cache
+from refract.models.wan_latents import decode_frames, encode_frames
 from refract.params.cases import load_cases, with_overrides
 from refract.params.edit_stage import EditParams
 from refract.params.infer_ir import InferIr
 from refract.params.models import InfraredModel
-from refract.params.section import Section, load_stage_params
-from refract.params.seed import Seed
-from refract.source_branch import compute_source_branch, source_velocity_of
-from refract.source_clip import read_source_clip
-from refract.step_cache import step_cache
-from refract.text_cache import embed_prompts
-from refract.wan_latents import decode_frames, encode_frames
-from refract.wan_velocity import WanVelocity
+from refract.params.section import Section, Seed, load_stage_params
+from refract.pipeline.device import pick_device
 
 Frames = NDArray[np.uint8]
 Make = Callable[[float | None], Frames]  # threshold, None without a cache -> (n, ..., 3 or none)

@@ -19,24 +19,23 @@ from torch import Tensor, nn
 from benchmarks.machine import describe_machine
 from benchmarks.table import markdown_table
 from benchmarks.timing import CLOCKS, Timings, time_interleaved
-from refract.bank_job import BankJob
-from refract.determinism import make_deterministic
-from refract.device import pick_device
-from refract.edit_items import EditRequest
-from refract.edit_models import EditModels
-from refract.errors import InputError
-from refract.latent_case_edit import LatentCaseEdit
-from refract.latent_edit import edit_latents
-from refract.params.bank_stage import BankParams
+from refract.base.errors import InputError
+from refract.editing.cases.items import EditRequest
+from refract.editing.cases.latent_case import LatentCaseEdit, reference_settings
+from refract.editing.cases.models import EditModels
+from refract.editing.reference.attention import reference_attention
+from refract.editing.reference.job import BankJob
+from refract.editing.reference.photo import find_reference_photo
+from refract.editing.samplers.latent_edit import edit_latents
+from refract.editing.samplers.source_branch import SourceBranch
+from refract.media.video_io import read_clip
+from refract.models.determinism import make_deterministic
+from refract.models.wan_latents import encode_frames
 from refract.params.cases import Case, load_cases, with_overrides
 from refract.params.edit_stage import EditParams
+from refract.params.ref_bank import BankParams
 from refract.params.section import load_stage_params
-from refract.reference_attention import reference_attention
-from refract.reference_photo import find_reference_photo
-from refract.reference_settings import reference_settings
-from refract.source_branch import SourceBranch
-from refract.video_io import read_clip
-from refract.wan_latents import encode_frames
+from refract.pipeline.device import pick_device
 
 FIRST, POINT = "first edit", "new point"
 _STRENGTHS = {FIRST: 1.0, POINT: 0.7}

@@ -7,22 +7,22 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from refract.adapter_files import build_model
-from refract.fill_conditioning import encode_masked, with_mask
-from refract.flux_fill import FillVae, TextEmbedding, load_transformer, load_vae
-from refract.infrared_model import InfraredModel, stack_text
-from refract.ir_objective import Batch, flow_matching_loss
-from refract.ir_optimizer import build_optimizer
-from refract.ir_training_data import TrainingData, latent_requests
-from refract.ir_training_job import adapter_config
-from refract.latent_packing import pack_latents
-from refract.model_identity import model_identity
+from refract.infrared.adapter.adapter_files import build_model
+from refract.infrared.adapter.fill_conditioning import encode_masked, with_mask
+from refract.infrared.adapter.model import InfraredModel, stack_text
+from refract.infrared.adapter.sample_draws import noise_and_time
+from refract.infrared.adapter.triptych_latents import LatentCache, read_request
+from refract.infrared.training.data import TrainingData, latent_requests
+from refract.infrared.training.job import adapter_config
+from refract.infrared.training.objective import Batch, flow_matching_loss
+from refract.infrared.training.optimizer import build_optimizer
+from refract.models.flux_fill import FillVae, TextEmbedding, load_transformer, load_vae
+from refract.models.flux_text_cache import embed_prompts
+from refract.models.flux_tokens import pack_latents
+from refract.models.identity import model_identity
 from refract.params.ir_adapter import IrAdapter
 from refract.params.models import InfraredModel as ModelSection
-from refract.sample_draws import noise_and_time
-from refract.text_cache import embed_prompts
-from refract.triptych_latents import LatentCache, read_request
-from refract.triptych_manifest import read_manifest
+from refract.triptychs.panels.manifest import read_manifest
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from benchmarks.table import markdown_table
 from benchmarks.timing import Timings, time_interleaved
 from benchmarks.training_parts import TrainingParts, build_parts
 from benchmarks.workspace import ROOT, Workspace, model_path, street_settings
-from refract.determinism import make_deterministic
-from refract.device import pick_device
+from refract.models.determinism import make_deterministic
 from refract.params.section import load_stage_params
+from refract.pipeline.device import pick_device
 from stages.train_ir_adapter import StageParams
 
 _CACHED, _ANEW = "**step, cached latents**", "**step, VAE at every step**"

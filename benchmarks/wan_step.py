@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import refract.torchvision_compat  # noqa: F401  before diffusers
+import refract.models.torchvision_compat  # noqa: F401  before diffusers
 
 import torch
 from diffusers import WanTransformer3DModel
@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from benchmarks.concat_attention import ConcatProcessor, Mask
-from refract.reference_attention import reference_attention
-from refract.reference_bank import ReferenceBank
-from refract.wan_rope import rotary_at
+from refract.editing.reference.attention import reference_attention
+from refract.editing.reference.bank import ReferenceBank
+from refract.models.wan_rope import rotary_at
 
 _FLOPS = 2  # a product is a multiplication and an addition
 

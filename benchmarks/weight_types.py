@@ -22,12 +22,12 @@ from benchmarks.machine import describe_machine
 from benchmarks.step_cache import CachedPictures, InfraredParams
 from benchmarks.table import markdown_table
 from benchmarks.timing import CLOCKS, Timings, time_interleaved
-from refract.determinism import make_deterministic
-from refract.device import pick_device
-from refract.image_metrics import psnr, to_unit
-from refract.infrared_generator import SceneTokens
+from refract.evaluation.measures.image import psnr, to_unit
+from refract.infrared.inference.generator import SceneTokens
+from refract.models.determinism import make_deterministic
+from refract.models.quantised_base import stored_bytes
 from refract.params.section import load_stage_params
-from refract.quantised_base import stored_bytes
+from refract.pipeline.device import pick_device
 
 State = tuple[Tensor, Tensor, SceneTokens]  # x_t, t, conditioning
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from refract.model_identity import local_model_folder
-from refract.params.document import read_yaml
+from refract.base.yaml_files import read_yaml
+from refract.models.identity import local_model_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 _STREET = ROOT / "data" / "street"

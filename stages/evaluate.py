@@ -9,9 +9,9 @@ import argparse
 from pathlib import Path
 
 from refract.params.cases import load_cases
-from refract.params.check import Params
 from refract.params.section import load_stage_params
-from refract.stage_runner import run_stage
+from refract.params.whole import Params
+from refract.pipeline.stage_runner import run_stage
 
 _PATHS = (
     "params", "cases", "triptychs", "infrared", "banks", "edits", "metrics", "plots", "report",
@@ -27,9 +27,9 @@ def main() -> None:
     params = load_stage_params(StageParams, paths.params)
     cases = load_cases(paths.cases)
 
-    from refract.determinism import make_deterministic
-    from refract.evaluation import evaluate
-    from refract.judge import load_judge
+    from refract.evaluation.job import evaluate
+    from refract.evaluation.judge import load_judge
+    from refract.models.determinism import make_deterministic
     from refract.report.building import write_report
 
     # A metric's tensors are small: a second thread gains little, and where cores are shared

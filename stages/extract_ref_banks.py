@@ -7,11 +7,11 @@ python -m stages.extract_ref_banks --params params.yaml --cases data/cases.yaml 
 import argparse
 from pathlib import Path
 
-from refract.launcher import launch_processes
-from refract.params.bank_stage import BankParams
 from refract.params.cases import load_cases, with_overrides
+from refract.params.ref_bank import BankParams
 from refract.params.section import load_stage_params
-from refract.stage_runner import is_first_process, run_stage
+from refract.pipeline.launcher import launch_processes
+from refract.pipeline.stage_runner import is_first_process, run_stage
 
 
 class StageParams(BankParams):
@@ -28,9 +28,9 @@ def main() -> None:
     requests = {name: (case, with_overrides(params, name, case)) for name, case in cases.items()}
     launch_processes()
 
-    from refract.bank_job import BankJob
-    from refract.determinism import make_deterministic
-    from refract.reference_photo import warn_of_unwatched_files
+    from refract.editing.reference.job import BankJob
+    from refract.editing.reference.photo import warn_of_unwatched_files
+    from refract.models.determinism import make_deterministic
 
     make_deterministic(params.seed)
     if is_first_process():

@@ -13,11 +13,11 @@ import argparse
 import importlib
 from pathlib import Path
 
-from refract.launcher import launch_processes
 from refract.params.cases import load_cases, with_overrides
 from refract.params.edit_stage import EditParams
 from refract.params.section import load_stage_params
-from refract.stage_runner import is_first_process, run_stage
+from refract.pipeline.launcher import launch_processes
+from refract.pipeline.stage_runner import is_first_process, run_stage
 
 
 class StageParams(EditParams):
@@ -53,17 +53,17 @@ def main() -> None:
     arguments = parse_arguments()
     if arguments.video is not None:
         # By name: the batch stage does not depend on how a bank is made, so neither shall DVC.
-        importlib.import_module("refract.single_edit").edit_one(arguments)
+        importlib.import_module("refract.editing.cases.single").edit_one(arguments)
         return
     params = load_stage_params(StageParams, arguments.params)
     cases = load_cases(arguments.cases)
     own = {name: with_overrides(params, name, case) for name, case in cases.items()}
     launch_processes()
 
-    from refract.determinism import make_deterministic
-    from refract.edit_items import EditRequest
-    from refract.edit_job import EditJob
-    from refract.reference_photo import find_reference_photo, warn_of_unwatched_files
+    from refract.editing.cases.items import EditRequest
+    from refract.editing.cases.job import EditJob
+    from refract.editing.reference.photo import find_reference_photo, warn_of_unwatched_files
+    from refract.models.determinism import make_deterministic
 
     make_deterministic(params.seed)
     if is_first_process():

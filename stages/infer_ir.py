@@ -7,12 +7,11 @@ python -m stages.infer_ir --params params.yaml --triptychs out/triptychs \
 import argparse
 from pathlib import Path
 
-from refract.launcher import launch_processes
 from refract.params.infer_ir import InferIr
 from refract.params.models import InfraredModel
-from refract.params.section import Section, load_stage_params
-from refract.params.seed import Seed
-from refract.stage_runner import run_stage
+from refract.params.section import Section, Seed, load_stage_params
+from refract.pipeline.launcher import launch_processes
+from refract.pipeline.stage_runner import run_stage
 
 
 class StageParams(Section):
@@ -29,8 +28,8 @@ def main() -> None:
     params = load_stage_params(StageParams, paths.params)
     launch_processes()
 
-    from refract.determinism import make_deterministic
-    from refract.ir_inference_job import InferenceJob
+    from refract.infrared.inference.job import InferenceJob
+    from refract.models.determinism import make_deterministic
 
     make_deterministic(params.seed)
     job = InferenceJob(params.infer_ir, params.infrared_model, params.seed, paths.adapter)

@@ -7,9 +7,8 @@ import argparse
 from pathlib import Path
 
 from refract.params.prepare_triptychs import PrepareTriptychs
-from refract.params.section import Section, load_stage_params
-from refract.params.seed import Seed
-from refract.stage_runner import run_stage
+from refract.params.section import Section, Seed, load_stage_params
+from refract.pipeline.stage_runner import run_stage
 
 
 class StageParams(Section):
@@ -24,10 +23,10 @@ def main() -> None:
     paths = parser.parse_args()
     params = load_stage_params(StageParams, paths.params)
 
-    from refract.triptych_building import prepare_triptychs
+    from refract.triptychs.preparing.building import prepare_triptychs
 
     if params.prepare_triptychs.semantic.source == "model":  # else no torch is needed
-        from refract.determinism import make_deterministic
+        from refract.models.determinism import make_deterministic
 
         make_deterministic(params.seed)
     prepare_triptychs(params.prepare_triptychs, params.seed, paths.output)

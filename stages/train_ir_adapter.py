@@ -7,12 +7,11 @@ python -m stages.train_ir_adapter --params params.yaml --triptychs out/triptychs
 import argparse
 from pathlib import Path
 
-from refract.launcher import launch_processes
 from refract.params.ir_adapter import IrAdapter
 from refract.params.models import InfraredModel
-from refract.params.section import Section, load_stage_params
-from refract.params.seed import Seed
-from refract.stage_runner import run_stage
+from refract.params.section import Section, Seed, load_stage_params
+from refract.pipeline.launcher import launch_processes
+from refract.pipeline.stage_runner import run_stage
 
 _MEMORY_KEYS = (
     "ir_adapter.batch",
@@ -39,8 +38,8 @@ def main() -> None:
     params = load_stage_params(StageParams, paths.params)
     launch_processes()
 
-    from refract.determinism import make_deterministic
-    from refract.ir_training_job import train_adapter
+    from refract.infrared.training.job import train_adapter
+    from refract.models.determinism import make_deterministic
 
     make_deterministic(params.seed)
     train_adapter(

@@ -55,7 +55,7 @@ def shared() -> Path:
 @pytest.fixture(scope="module")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random FLUX Fill repository of a few kilobytes."""
-    from tests.tiny_fill import write_tiny_fill  # not above: most tests need no diffusers
+    from tests.tiny.fill import write_tiny_fill  # not above: most tests need no diffusers
 
     return write_tiny_fill(tmp_path_factory.mktemp("base"))
 
@@ -63,7 +63,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def tiny_triptychs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five random triptychs to train on and two to validate with."""
-    from tests.tiny_fill import write_triptychs
+    from tests.tiny.fill import write_triptychs
 
     return write_triptychs(tmp_path_factory.mktemp("data") / "triptychs", {"train": 5, "val": 2})
 

@@ -6,7 +6,7 @@ python -m backbones.clip.assess --model backbones/clip-micro [--report FILE.json
 import json
 from pathlib import Path
 
-import refract.torchvision_compat  # noqa: F401  (must come before open_clip)
+import refract.models.torchvision_compat  # noqa: F401  (must come before open_clip)
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from open_clip import get_tokenizer
 from backbones.clip.pool import Pool, draw_pool
 from backbones.options import begin, recipe_parser
 from backbones.worlds.tabletop import CLASSES, COLOURS, PATTERNS, Product
-from refract.clip_model import ClipModel, load_clip
+from refract.models.clip import ClipModel, load_clip
 
 HELD_OUT_SEED = 91_000  # training draws its products from another seed
 COUNT = 512

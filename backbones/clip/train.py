@@ -13,7 +13,7 @@ import logging
 import math
 from pathlib import Path
 
-import refract.torchvision_compat  # noqa: F401  (must come before open_clip)
+import refract.models.torchvision_compat  # noqa: F401  (must come before open_clip)
 
 import numpy as np
 import torch

@@ -3,7 +3,7 @@
 python -m backbones.image.assemble --vae VAE --transformer TRANSFORMER --output FOLDER
 """
 
-import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
+import refract.models.torchvision_compat  # noqa: F401  (must come before diffusers)
 
 # isort: split
 import argparse

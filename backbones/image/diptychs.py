@@ -5,7 +5,7 @@ image is blanked in pixels (0 in [-1, 1]) and then encoded as a whole, never pan
 autoencoder's group normalisation sees both halves.
 """
 
-import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
+import refract.models.torchvision_compat  # noqa: F401  (must come before diffusers)
 
 # isort: split
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """What the image base can do on held-out scenes: PSNR a task beside its ceiling, and a sheet."""
 
-import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
+import refract.models.torchvision_compat  # noqa: F401  (must come before diffusers)
 
 # isort: split
 from dataclasses import dataclass

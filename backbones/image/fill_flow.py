@@ -3,7 +3,7 @@
 x_t = (1 - t) x_0 + t x_1 with noise x_1; the network predicts x_1 - x_0.
 """
 
-import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
+import refract.models.torchvision_compat  # noqa: F401  (must come before diffusers)
 
 # isort: split
 import math

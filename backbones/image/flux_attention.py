@@ -1,6 +1,6 @@
 """Attention of the FLUX transformer that trains fast on a CPU."""
 
-import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
+import refract.models.torchvision_compat  # noqa: F401  (must come before diffusers)
 
 # isort: split
 import torch

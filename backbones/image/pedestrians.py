@@ -17,7 +17,7 @@ from scipy.ndimage import binary_dilation
 from backbones.options import begin, recipe_parser
 from backbones.worlds.street import PALETTE
 from backbones.worlds.street_layout import CLASSES
-from refract.infrared_scenes import Gray, Scene, load_predictions, load_scenes
+from refract.evaluation.infrared.scenes import Gray, Scene, load_predictions, load_scenes
 
 _RING_PX = 6
 _FEWEST_PX = 20  # of pedestrians in a scene that counts

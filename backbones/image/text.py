@@ -5,7 +5,7 @@ every word to its own direction; the transformer learns what the directions mean
 encoders know no synonyms, and a word outside the vocabulary is `<unk>`.
 """
 
-import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
+import refract.models.torchvision_compat  # noqa: F401  (must come before diffusers)
 
 # isort: split
 import torch

@@ -7,7 +7,7 @@ Writes the moving average of the weights, figures.json, curve.csv and samples.jp
 A killed run continues from WORK/fill_run.safetensors; --start goes on from published weights.
 """
 
-import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
+import refract.models.torchvision_compat  # noqa: F401  (must come before diffusers)
 
 # isort: split
 import argparse

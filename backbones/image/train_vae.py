@@ -10,7 +10,7 @@ statistics of photographs, so that a user's own photo survives too.
 A killed run continues from WORK/vae_run.safetensors.
 """
 
-import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
+import refract.models.torchvision_compat  # noqa: F401  (must come before diffusers)
 
 # isort: split
 import copy

@@ -3,7 +3,7 @@
 python -m backbones.image.vae_sheet --work WORK --vae WORK/vae --output FILE.jpg
 """
 
-import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
+import refract.models.torchvision_compat  # noqa: F401  (must come before diffusers)
 
 # isort: split
 import argparse

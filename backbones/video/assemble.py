@@ -9,7 +9,7 @@ which a stage knows the model again.
 import argparse
 from pathlib import Path
 
-import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
+import refract.models.torchvision_compat  # noqa: F401  (must come before diffusers)
 
 import torch
 from diffusers import (

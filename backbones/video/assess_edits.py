@@ -35,13 +35,13 @@ from backbones.video.edit_pairs import draw_recolouring, draw_swap, stack_videos
 from backbones.video.edit_runs import Editor, Flow
 from backbones.video.reader_model import Reader, load_reader
 from backbones.video.sheet import write_sheet
-from refract.image_metrics import to_unit
-from refract.params.bank_stage import BankParams
+from refract.editing.cases.latent_case import reference_settings
+from refract.editing.reference.edit import edit_with_reference
+from refract.evaluation.measures.image import to_unit
+from refract.models.wan import WanModel
 from refract.params.edit_stage import EditParams
+from refract.params.ref_bank import BankParams
 from refract.params.section import load_stage_params
-from refract.reference_edit import edit_with_reference
-from refract.reference_settings import reference_settings
-from refract.wan_model import WanModel
 
 log = logging.getLogger("assess_edits")
 

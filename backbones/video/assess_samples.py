@@ -36,8 +36,8 @@ from backbones.worlds.tabletop import (
     render,
 )
 from backbones.worlds.tabletop_captions import describe
-from refract.image_metrics import psnr, to_unit
-from refract.wan_model import WanModel
+from refract.evaluation.measures.image import psnr, to_unit
+from refract.models.wan import WanModel
 
 log = logging.getLogger("assess_samples")
 

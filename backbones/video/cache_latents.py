@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
+import refract.models.torchvision_compat  # noqa: F401  (must come before diffusers)
 
 import numpy as np
 import torch

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from backbones.video.edit_pairs import Pair
 from backbones.video.reader_model import Reader, read_clips
-from refract.bootstrap import mean_interval
-from refract.product_foreground import separate_product
-from refract.product_metrics import (
+from refract.evaluation.measures.bootstrap import mean_interval
+from refract.evaluation.measures.product import (
     ProductPhoto,
     background_region,
     background_scores,
     colour_scores,
 )
+from refract.media.product_foreground import separate_product
 
 Mask = NDArray[np.bool_]
 Scores = dict[str, list[float]]  # metric -> one value a pair

@@ -11,18 +11,18 @@ from torch import Tensor
 from backbones.video.clip_codec import encode_clips
 from backbones.video.edit_pairs import Pair, stack_videos
 from backbones.video.text import MAX_SEQUENCE_LENGTH, encode_text
-from refract.bank_extraction import extract_bank
-from refract.edited_words import edited_tokens
-from refract.flow_schedule import edit_sigmas
-from refract.latent_edit import FlowSettings, RegionSettings, edit_latents
-from refract.params.bank_stage import BankParams
-from refract.product_foreground import product_tokens, separate_product
-from refract.reference_bank import ReferenceBank
-from refract.source_branch import SourceBranch, compute_source_branch
-from refract.velocity import Prompt
-from refract.wan_latents import encode_frames
-from refract.wan_model import WanModel
-from refract.wan_velocity import WanVelocity
+from refract.editing.reference.bank import ReferenceBank
+from refract.editing.reference.extraction import extract_bank
+from refract.editing.samplers.edited_words import edited_tokens
+from refract.editing.samplers.latent_edit import FlowSettings, RegionSettings, edit_latents
+from refract.editing.samplers.noise_levels import edit_sigmas
+from refract.editing.samplers.source_branch import SourceBranch, compute_source_branch
+from refract.editing.samplers.velocity import Prompt
+from refract.editing.samplers.wan_velocity import WanVelocity
+from refract.media.product_foreground import product_tokens, separate_product
+from refract.models.wan import WanModel
+from refract.models.wan_latents import encode_frames
+from refract.params.ref_bank import BankParams
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
+import refract.models.torchvision_compat  # noqa: F401  (must come before diffusers)
 
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
+import refract.models.torchvision_compat  # noqa: F401  (must come before diffusers)
 
 import torch
 from diffusers import AutoencoderKLWan, WanTransformer3DModel

@@ -6,7 +6,7 @@ and the video sees only those of its tokens that show the product: exactly what 
 gives at editing time, where the photo's keys stand one frame before the clip.
 """
 
-import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
+import refract.models.torchvision_compat  # noqa: F401  (must come before diffusers)
 
 import torch
 from diffusers import WanTransformer3DModel

@@ -7,7 +7,7 @@ the present one are small), time convolutions start as copies, and residual bran
 
 import math
 
-import refract.torchvision_compat  # noqa: F401  (must come before diffusers)
+import refract.models.torchvision_compat  # noqa: F401  (must come before diffusers)
 
 import torch
 from diffusers import AutoencoderKLWan

@@ -9,7 +9,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from refract.atomic import write_atomic
+from refract.base.atomic import write_atomic
 from tests.faults.row import Row
 
 # Modules of this package with `TITLE`, and `run(seed, long)` that returns the rows of its table.

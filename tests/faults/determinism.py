@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 from safetensors.numpy import load_file
 
-from refract.video_io import read_clip
+from refract.media.video_io import read_clip
 from tests.faults.row import Row
 
 TITLE = "The same bytes"

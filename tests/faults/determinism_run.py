@@ -12,7 +12,7 @@ from pathlib import Path
 
 from backbones.publish import write_manifest
 from tests.full.full_run import STAGES, FullRun
-from tests.full.tiny_hub import write_fill_hub, write_wan_hub
+from tests.tiny.hub import write_fill_hub, write_wan_hub
 
 FOLDER = Path("run")
 

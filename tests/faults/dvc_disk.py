@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from random import Random
 
-from refract.dvc_repair import repair
+from refract.pipeline.repair import repair
 from tests.faults.row import Row
 from tests.faults.tiny_disk import PAGE, pages, tiny_disk
 from tests.faults.tiny_pipeline import STAGES, TinyPipeline

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 import psutil
 
-from refract.dvc_repair import repair
+from refract.pipeline.repair import repair
 from tests.faults.tiny_pipeline import STAGES, TinyPipeline
 
 Victim = Literal["dvc", "stage", "group"]

@@ -98,7 +98,7 @@ class Trial:
 
     def __init__(self, folder: Path) -> None:
         """Raises RuntimeError where a stage fails on sound input."""
-        for module in ("refract.torchvision_compat", *STAGE_MODULES):
+        for module in ("refract.models.torchvision_compat", *STAGE_MODULES):
             importlib.import_module(module)
         self.folder, self.number = folder, 0
         self.sound = World(folder / "sound")

@@ -20,11 +20,19 @@ _SETTLE_S = 5.0  # for the processes of a stage to end after it
 
 # What the six stages import in `main`.
 STAGE_MODULES = (
-    "refract.triptych_building", "refract.ir_training_job", "refract.ir_inference_job",
-    "refract.bank_job", "refract.infrared_reference_job", "refract.edit_job",
-    "refract.reference_photo", "refract.evaluation", "refract.judge", "refract.report.building",
-    "refract.determinism", "pyarrow.parquet",
-)  # fmt: skip
+    "refract.triptychs.preparing.building",
+    "refract.infrared.training.job",
+    "refract.infrared.inference.job",
+    "refract.editing.reference.job",
+    "refract.infrared.inference.clip_reference_job",
+    "refract.editing.cases.job",
+    "refract.editing.reference.photo",
+    "refract.evaluation.job",
+    "refract.evaluation.judge",
+    "refract.report.building",
+    "refract.models.determinism",
+    "pyarrow.parquet",
+)
 
 
 class Done(NamedTuple):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from refract.params.check import Params
+from refract.params.whole import Params
 from tests.faults.malformed_case import Case, refused
 from tests.faults.malformed_world import World
 

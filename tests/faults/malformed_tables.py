@@ -104,7 +104,7 @@ def _reordered(text: str) -> str:
 
 
 def _four_rows(world: World) -> None:
-    from refract.triptych_manifest import read_manifest
+    from refract.triptychs.panels.manifest import read_manifest
 
     rows = read_manifest(world.out("triptychs"))
     found = [(row.id, row.split) for row in rows]

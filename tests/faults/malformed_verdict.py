@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from refract.atomic import TEMPORARY_PREFIX
+from refract.base.atomic import TEMPORARY_PREFIX
 from tests.faults.malformed_case import Case, Handled, Refused
 from tests.faults.malformed_run import Done
 from tests.faults.malformed_world import OUTPUTS, World

@@ -148,7 +148,7 @@ def odd_cases(_: random.Random) -> Iterator[Case]:
 
 
 def _odd_clips() -> dict[str, _Clip]:
-    from refract.video_io import fit_frame
+    from refract.media.video_io import fit_frame
 
     square, high = moving_square(), moving_square(FRAMES, 120, 60)
     fitted = np.stack([fit_frame(frame, WIDTH, HEIGHT) for frame in high])
@@ -219,7 +219,7 @@ def _variable(frames: np.ndarray) -> Callable[[Path], None]:
 
 
 def _source_is(world: World, expected: np.ndarray, tolerance: int) -> None:
-    from refract.video_io import read_clip
+    from refract.media.video_io import read_clip
 
     frames = read_clip(world.out("edits") / CASE / "source.mkv").frames
     assert frames.shape == expected.shape, f"{frames.shape}, not {expected.shape}"

@@ -140,9 +140,9 @@ def _block(document: dict[str, Any], depth: int) -> Iterator[str]:
 
 def write_world(folder: Path) -> World:
     """Settings, scenes, a case and the tiny models; no stage has been run yet."""
-    from tests.tiny_clip import write_tiny_clip
-    from tests.tiny_fill import write_tiny_fill
-    from tests.tiny_wan import save_tiny_wan
+    from tests.tiny.clip import write_tiny_clip
+    from tests.tiny.fill import write_tiny_fill
+    from tests.tiny.wan import save_tiny_wan
 
     world = World(folder)
     with (ROOT / "params.yaml").open() as file:
@@ -175,7 +175,7 @@ def _write_scenes(world: World) -> None:
 
 
 def _write_case(world: World) -> None:
-    from refract.video_io import Clip, write_clip
+    from refract.media.video_io import Clip, write_clip
 
     write_clip(world.path(CLIP), Clip(moving_square(), 8.0), "lossless")
     world.picture(PHOTO, product_photo())

@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from PIL import Image
 
-from refract.errors import InputError
-from refract.video_io import Clip, read_clip, write_clip
+from refract.base.errors import InputError
+from refract.media.video_io import Clip, read_clip, write_clip
 from tests.faults.row import Row
 
 _LEVEL = 200  # of the clip that nobody named

@@ -4,8 +4,8 @@ import ast
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from refract.params.document import read_yaml
-from refract.pinned_revisions import PINNED
+from refract.base.yaml_files import read_yaml
+from refract.models.pinned_revisions import PINNED
 from tests.faults.row import Row
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +49,7 @@ def run_code() -> list[Row]:
     told = ", ".join(imported) or "none"
     rows.append(Row("files that import a pickler or PyYAML", len(trees), told, len(imported)))
     loose = [name for name in hub_models() if name not in PINNED]
-    told = ", ".join(loose) or "each has a commit in refract.pinned_revisions"
+    told = ", ".join(loose) or "each has a commit in refract.models.pinned_revisions"
     return [*rows, Row("hub models named by settings", len(hub_models()), told, len(loose))]
 
 

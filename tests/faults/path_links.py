@@ -8,17 +8,17 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from PIL import Image
 
-from refract.atomic import replace_directory, write_atomic
-from refract.errors import InputError
-from refract.image_reading import read_rgb
-from refract.item_store import ItemStore, hash_file, materialise
-from refract.layouts.registry import import_items
-from refract.mask_folder import mask_files
-from refract.model_identity import local_model_folder, model_identity
-from refract.params.document import read_yaml
+from refract.base.atomic import replace_directory, write_atomic
+from refract.base.errors import InputError
+from refract.base.yaml_files import read_yaml
+from refract.media.image_reading import read_rgb
+from refract.media.mask_folder import mask_files
+from refract.media.video_io import Clip, read_clip, write_clip
+from refract.models.identity import local_model_folder, model_identity
+from refract.pipeline.item_store import ItemStore, hash_file, materialise
 from refract.report.provenance import digests
+from refract.triptychs.layouts.registry import import_items
 from refract.user_study.building import StudyRequest, build_study
-from refract.video_io import Clip, read_clip, write_clip
 from tests.faults.row import Row
 
 KEPT = b"what the link points to"

@@ -13,14 +13,14 @@ import pyarrow.parquet
 from dvc.repo import Repo
 from PIL import Image
 
-from refract.ablation.grids import load_grids
-from refract.compare.revisions import find_revision
-from refract.errors import InputError
-from refract.ir_scenes import user_scenes
-from refract.layouts.registry import import_items
+from refract.base.errors import InputError
+from refract.experiments.ablation.grids import load_grids
+from refract.experiments.compare.revisions import find_revision
+from refract.infrared.inference.scenes import user_scenes
 from refract.params.cases import load_cases
-from refract.triptych_manifest import TriptychRow, read_manifest
-from refract.user_study.clip_files import clip_path
+from refract.triptychs.layouts.registry import import_items
+from refract.triptychs.panels.manifest import TriptychRow, read_manifest
+from refract.user_study.building import clip_path
 from tests.faults.row import Row
 
 ROOT = Path(__file__).parents[2]
@@ -199,7 +199,7 @@ _WAYS: dict[str, Callable[[str, Path], Path | None]] = {
     "file of a data set": _source_file,
     "clip of the user study": _method,
     "sweep and point of ablations.yaml": _sweep,
-    "experiment of refract.compare": _experiment,
+    "experiment of refract.experiments.compare": _experiment,
 }
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from refract.report.building import write_report
 from refract.user_study.page import ShownPair, StudyPage, render_page
 from tests.faults.row import Row
-from tests.report import tiny_outputs
+from tests.tiny import outputs as tiny_outputs
 
 STATIC = tuple(
     Path(__file__).parents[2] / "src" / "refract" / name / "static"

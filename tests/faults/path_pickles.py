@@ -1,6 +1,6 @@
 """Weights that would run code when unpickled, wherever a user can name a file or folder of them."""
 
-import refract.torchvision_compat  # noqa: F401  (before diffusers and transformers)
+import refract.models.torchvision_compat  # noqa: F401  (before diffusers and transformers)
 
 # isort: split
 import json
@@ -18,23 +18,23 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL
 
-from refract import flux_fill
-from refract.clip_model import load_clip
-from refract.dino_model import load_dino
-from refract.errors import InputError
-from refract.inception_features import load_inception
-from refract.lora import read_weights
-from refract.panoptic_segmenter import load_segmenter
-from refract.perceptual import load_lpips
-from refract.reference_bank import ReferenceBank
-from refract.training_checkpoint import CheckpointFolder
-from refract.wan_model import WanModel
+from refract.base.errors import InputError
+from refract.editing.reference.bank import ReferenceBank
+from refract.evaluation.measures.inception_features import load_inception
+from refract.evaluation.measures.perceptual import load_lpips
+from refract.infrared.adapter.lora import read_weights
+from refract.infrared.training.checkpoint import CheckpointFolder
+from refract.models import flux_fill
+from refract.models.clip import load_clip
+from refract.models.dino import load_dino
+from refract.models.segmenter import load_segmenter
+from refract.models.wan import WanModel
 from tests.faults.row import Row
-from tests.test_dino_model import write_tiny_dino
-from tests.tiny_clip import write_tiny_clip
-from tests.tiny_fill import write_tiny_fill
-from tests.tiny_segmenter import write_mask2former
-from tests.tiny_wan import save_tiny_wan
+from tests.models.test_dino import write_tiny_dino
+from tests.tiny.clip import write_tiny_clip
+from tests.tiny.fill import write_tiny_fill
+from tests.tiny.segmenter import write_mask2former
+from tests.tiny.wan import save_tiny_wan
 
 CPU = torch.device("cpu")
 _BIN = ("diffusion_pytorch_model.bin", "pytorch_model.bin", "open_clip_pytorch_model.bin")

@@ -21,11 +21,11 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from refract.errors import InputError
-from refract.image_reading import open_upright, read_rgb
-from refract.layouts.table import import_table
-from refract.params.document import read_yaml
-from refract.video_io import read_clip
+from refract.base.errors import InputError
+from refract.base.yaml_files import read_yaml
+from refract.media.image_reading import open_upright, read_rgb
+from refract.media.video_io import read_clip
+from refract.triptychs.layouts.table import import_table
 
 _FRAMES, _WIDTH, _HEIGHT = 4000, 832, 480
 

@@ -5,7 +5,7 @@ python -m tests.faults.resource_items edits|pictures|banks COUNT FOLDER
 Prints a JSON list of [items finished, resident bytes, open files, threads, child processes].
 """
 
-import refract.torchvision_compat  # noqa: F401  (before diffusers)
+import refract.models.torchvision_compat  # noqa: F401  (before diffusers)
 
 # isort: split
 import json
@@ -17,15 +17,15 @@ from pathlib import Path
 
 import psutil
 
-from refract.ir_inference_job import InferenceJob
-from refract.item_store import state_root
+from refract.infrared.inference.job import InferenceJob
 from refract.params.infer_ir import InferIr
 from refract.params.models import InfraredModel
-from refract.store_cli import TEMPORARY_PREFIX
-from tests.test_infrared_generator import write_adapter
-from tests.test_ir_inference_job import trained_on
-from tests.tiny_edit import Workshop, tiny_model
-from tests.tiny_fill import write_tiny_fill, write_triptychs
+from refract.pipeline.item_store import state_root
+from refract.pipeline.store import TEMPORARY_PREFIX
+from tests.infrared.test_generator import write_adapter
+from tests.infrared.test_inference_job import trained_on
+from tests.tiny.edit import Workshop, tiny_model
+from tests.tiny.fill import write_tiny_fill, write_triptychs
 
 Sample = tuple[int, int, int, int, int]
 _EVERY_S = 0.05

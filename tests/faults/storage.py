@@ -15,10 +15,10 @@ from pathlib import Path
 from random import Random
 from unittest import mock
 
-from refract import item_store
-from refract.atomic import TEMPORARY_PREFIX
-from refract.item_store import find_damage, hash_file, write_index
-from refract.store_cli import find_slots
+from refract.base.atomic import TEMPORARY_PREFIX
+from refract.pipeline import item_store
+from refract.pipeline.item_store import find_damage, hash_file, write_index
+from refract.pipeline.store import find_slots
 from tests.faults.dvc_disk import full_cache
 from tests.faults.malformed_run import STAGE_MODULES, Done, fork_stage
 from tests.faults.malformed_world import OUTPUTS, ROOT, STAGES, World, write_world

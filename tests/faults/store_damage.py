@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from refract.item_store import INDEX_NAME
+from refract.pipeline.item_store import INDEX_NAME
 
 Damage = Callable[[Path, Random], None]
 

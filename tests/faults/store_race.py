@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from refract.item_store import ItemStore, find_damage, materialise
-from refract.store_cli import find_slots
+from refract.pipeline.item_store import ItemStore, find_damage, materialise
+from refract.pipeline.store import find_slots
 
 _TIMEOUT_S = 60.0
 _FILES, _BYTES = 3, 5000
@@ -39,7 +39,8 @@ def race(folder: Path, rounds: int, workers: int) -> tuple[int, int]:
 
 
 def _work(folder: Path, rounds: int, barrier: Any, results: Any) -> None:
-    logging.getLogger("refract.item_store").setLevel(logging.ERROR)  # of the damage, by the hundred
+    # It warns of the damage, by the hundred.
+    logging.getLogger("refract.pipeline.item_store").setLevel(logging.ERROR)
     wrong = 0
     for number in range(rounds):
         store = ItemStore(folder, "race", refresh=False)

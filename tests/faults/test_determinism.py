@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
-from refract.video_io import Clip, write_clip
+from refract.media.video_io import Clip, write_clip
 from tests.faults import determinism
 
 

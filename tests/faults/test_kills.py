@@ -26,7 +26,7 @@ started, go, reached = map(Path, sys.argv[1:])
 started.touch()
 while not go.exists():
     time.sleep(0.01)
-from refract.stage_runner import run_stage
+from refract.pipeline.stage_runner import run_stage
 run_stage("demo", reached.touch)
 """
 

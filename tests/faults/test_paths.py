@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from refract.errors import InputError
-from refract.item_names import MOST_BYTES, check_item_name, check_item_names
-from refract.shard_index import check_shards
+from refract.base.errors import InputError
+from refract.base.item_names import MOST_BYTES, check_item_name, check_item_names
+from refract.models.identity import check_shards
 from tests.faults import path_clips, path_code, path_links, path_names, path_pages, path_pickles
 
 LEAST = {  # how often each was tried, at least

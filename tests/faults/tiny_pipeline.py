@@ -14,9 +14,9 @@ from uuid import uuid4
 
 import psutil
 
-from refract.atomic import TEMPORARY_PREFIX
-from refract.item_store import find_damage, hash_file
-from refract.store_cli import find_slots
+from refract.base.atomic import TEMPORARY_PREFIX
+from refract.pipeline.item_store import find_damage, hash_file
+from refract.pipeline.store import find_slots
 from tests.faults.malformed_world import CASE, ROOT, STAGES, World, write_world
 
 __all__ = ["STAGES", "TinyPipeline"]

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from ruamel.yaml import YAML
 
-from refract.atomic import TEMPORARY_PREFIX
-from refract.item_store import find_damage, hash_file
-from refract.store_cli import find_slots
+from refract.base.atomic import TEMPORARY_PREFIX
+from refract.pipeline.item_store import find_damage, hash_file
+from refract.pipeline.store import find_slots
 from tests.faults.malformed_run import STAGE_MODULES, Done, command_stage, fork_stage
 from tests.faults.malformed_world import OUTPUTS, STAGES, World, write_world
 from tests.faults.row import Row

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refract.profiles import apply_profile, round_trip_yaml
-from refract.video_io import Clip, write_clip
-from tests.tiny_clip import write_tiny_clip
+from refract.media.video_io import Clip, write_clip
+from refract.pipeline.profile import apply_profile, round_trip_yaml
+from tests.tiny.clip import write_tiny_clip
 
 ROOT = Path(__file__).parents[2]
 PANEL_PX, FRAMES, WIDTH, HEIGHT = 32, 5, 48, 32

@@ -13,14 +13,17 @@ _WORD = re.compile(r"(?:^|[\W_\d])(profiles?|micro|full)(?=$|[\W_\d])", re.IGNOR
 
 # What may hold such a word, and why. A file's name alone allows all of it.
 ALLOWED: dict[str, set[str]] = {
-    "src/refract/profiles.py": set(),  # applies the overlays
+    "src/refract/pipeline/profile.py": set(),  # applies the overlays
     # The name of the project's own CLIP in metrics, told by the network's architecture alone.
-    "src/refract/clip_model.py": {"clip_micro"},
-    "src/refract/perceptual.py": {"perceptual_micro"},
-    "src/refract/judge.py": {"clip_micro"},
-    "src/refract/metrics_summary.py": {"perceptual_micro", "background.perceptual_micro"},
-    "src/refract/edit_metric_definitions.py": {"clip_micro", "background.perceptual_micro"},
-    "src/refract/infrared_metric_definitions.py": {"perceptual_micro", "frechet_clip_micro"},
+    "src/refract/models/clip.py": {"clip_micro"},
+    "src/refract/evaluation/measures/perceptual.py": {"perceptual_micro"},
+    "src/refract/evaluation/judge.py": {"clip_micro"},
+    "src/refract/evaluation/measures/metrics_summary.py": {
+        "perceptual_micro",
+        "background.perceptual_micro",
+    },
+    "src/refract/evaluation/edits/definitions.py": {"clip_micro", "background.perceptual_micro"},
+    "src/refract/evaluation/infrared/definitions.py": {"perceptual_micro", "frechet_clip_micro"},
     "src/refract/report/metric_facts.py": {
         "perceptual_micro", "background.perceptual_micro", "product.clip_micro_i",
         "product.clip_micro_i_crop", "product.clip_micro_t",
@@ -29,8 +32,8 @@ ALLOWED: dict[str, set[str]] = {
     "src/refract/user_study/media.py": {
         "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int+bitexact"
     },
-    "src/refract/video_io.py": {"lanczos+accurate_rnd+full_chroma_int+bitexact"},
-    "src/refract/dvc_sync.py": {"refract.profiles"},  # its reader of commented YAML
+    "src/refract/media/video_io.py": {"lanczos+accurate_rnd+full_chroma_int+bitexact"},
+    "src/refract/pipeline/sync.py": {"refract.pipeline.profile"},  # its reader of commented YAML
 }  # fmt: skip
 # Functions and keywords of libraries.
 _LIBRARY = {"torch.full", "np.full", "keyword full", "torch.full_like", "np.full_like"}

@@ -1,9 +1,10 @@
 """With the method switched off, ours is what the stock pipelines make of the same repository.
 
-With the method on, `tests/test_fill_pipeline.py` compares; layers alone `test_reference_attention`.
+With the method on, `tests/infrared/test_stock_pipeline.py` compares, layers alone
+`tests/editing/test_attention.py`.
 """
 
-import refract.torchvision_compat  # noqa: F401  (before diffusers)
+import refract.models.torchvision_compat  # noqa: F401  (before diffusers)
 
 # isort: split
 from pathlib import Path
@@ -17,14 +18,19 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from PIL import Image
 from torch import Tensor
 
-from refract.adapter_files import AdapterConfig, build_model, load_adapter, save_adapter
-from refract.flux_fill import encode_prompts, load_transformer
-from refract.infrared_generator import InfraredGenerator, Scene
-from refract.ir_generation import generate_tokens
+from refract.editing.reference.attention import reference_attention
+from refract.editing.reference.bank import ReferenceBank
+from refract.infrared.adapter.adapter_files import (
+    AdapterConfig,
+    build_model,
+    load_adapter,
+    save_adapter,
+)
+from refract.infrared.adapter.sampling import generate_tokens
+from refract.infrared.inference.generator import InfraredGenerator, Scene
+from refract.models.flux_fill import encode_prompts, load_transformer
 from refract.params.models import InfraredModel
-from refract.reference_attention import reference_attention
-from refract.reference_bank import ReferenceBank
-from tests.full.tiny_hub import write_fill_hub, write_wan_hub
+from tests.tiny.hub import write_fill_hub, write_wan_hub
 
 STEPS, PANEL_PX, WORDS, GUIDANCE = 3, 32, 64, 30.0
 PROMPT = "a diptych of the same scene, on the right as infrared thermal photo"

@@ -14,13 +14,13 @@ from accelerate.state import AcceleratorState
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from refract.errors import InputError
-from refract.flux_fill import encode_prompts, load_sigmas, load_transformer, load_vae
+from refract.base.errors import InputError
+from refract.editing.reference.bank import ReferenceBank
+from refract.models.flux_fill import encode_prompts, load_sigmas, load_transformer, load_vae
+from refract.models.wan import WanModel
 from refract.params.models import InfraredModel
-from refract.reference_bank import ReferenceBank
-from refract.wan_model import WanModel
 from tests.full.full_run import PANEL_PX, ROOT, STAGES, FullRun
-from tests.full.tiny_hub import FILL_FILES, WAN_FILES, copied, write_fill_hub, write_wan_hub
+from tests.tiny.hub import FILL_FILES, WAN_FILES, copied, write_fill_hub, write_wan_hub
 
 FILL_ID, WAN_ID = "black-forest-labs/FLUX.1-Fill-dev", "Wan-AI/Wan2.1-T2V-1.3B-Diffusers"
 # Removed, nothing is amiss: no part is read through them, or another file says the same.

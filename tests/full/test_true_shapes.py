@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import refract.torchvision_compat  # noqa: F401  (before diffusers)
+import refract.models.torchvision_compat  # noqa: F401  (before diffusers)
 
 import pytest
 import torch
@@ -19,16 +19,16 @@ from ruamel.yaml import YAML
 from torch import nn
 
 from benchmarks.true_shapes import FILL, FILL_VAE, WAN_LARGE, WAN_SMALL, WAN_VAE
-from refract.bank_extraction import recording
-from refract.errors import InputError
-from refract.flux_fill import TextEmbedding
-from refract.infrared_model import InfraredModel
-from refract.layer_choice import chosen_layers
-from refract.lora import resolve_targets
-from refract.reference_attention import reference_attention
-from refract.reference_bank import ReferenceBank
-from refract.semantic_attention import SemanticConditioningAdapter
-from refract.semantic_conditioning import DiptychGrid
+from refract.base.errors import InputError
+from refract.editing.reference.attention import reference_attention
+from refract.editing.reference.bank import ReferenceBank
+from refract.editing.reference.extraction import recording
+from refract.editing.samplers.layer_choice import chosen_layers
+from refract.infrared.adapter.lora import resolve_targets
+from refract.infrared.adapter.model import InfraredModel
+from refract.infrared.adapter.semantic_attention import SemanticConditioningAdapter
+from refract.infrared.adapter.semantic_conditioning import DiptychGrid
+from refract.models.flux_fill import TextEmbedding
 
 ROOT = Path(__file__).parents[2]
 

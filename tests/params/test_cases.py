@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from refract.errors import InputError
+from refract.base.errors import InputError
 from refract.params.cases import Case, load_cases, with_overrides
-from refract.params.check import Params
+from refract.params.reference import VideoGrid
 from refract.params.section import Section, load_stage_params
-from refract.params.video_grid import VideoGrid
+from refract.params.whole import Params
 
 GOOD = "{video: a.mp4, source_prompt: a cup, target_prompt: a red cup}"
 

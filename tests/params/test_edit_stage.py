@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from refract.errors import InputError
-from refract.params.check import Params
+from refract.base.errors import InputError
 from refract.params.edit_stage import EditParams
 from refract.params.section import load_stage_params, validate
+from refract.params.whole import Params
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from refract.errors import InputError
+from refract.base.errors import InputError
 from refract.params.infer_ir import InferIr
 from refract.params.section import validate
 

@@ -1,9 +1,9 @@
 import pytest
 
-from refract.errors import InputError
+from refract.base.errors import InputError
 from refract.params.ir_adapter import IrAdapter
 from refract.params.section import validate
-from tests.tiny_training import PRODIGY, settings
+from tests.tiny.training import PRODIGY, settings
 
 GOOD = settings().model_dump(mode="json")
 

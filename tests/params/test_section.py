@@ -7,18 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ConfigDict, Field
 
-from refract.errors import InputError
-from refract.params.check import Params
+from refract.base.errors import InputError
 from refract.params.section import (
     Items,
     Section,
+    Seed,
     check_banned_names,
     leaf_keys,
     load_stage_params,
     one_of,
     validate,
 )
-from refract.params.seed import Seed
+from refract.params.whole import Params
 
 
 class Inner(Section):

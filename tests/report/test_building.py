@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from refract.errors import InputError
+from refract.base.errors import InputError
 from refract.report.building import write_report
-from tests.report.tiny_outputs import CASES, FRAMES, HOSTILE, HOSTILE_TEXT, SCENES, write_outputs
+from tests.tiny.outputs import CASES, FRAMES, HOSTILE, HOSTILE_TEXT, SCENES, write_outputs
 
 SVG_NAMESPACE = b"http://www.w3.org/2000/svg"
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from refract.report.building import write_report
-from tests.report.tiny_outputs import CASES, FPS, FRAMES, HOSTILE, LEVEL, write_outputs
+from tests.tiny.outputs import CASES, FPS, FRAMES, HOSTILE, LEVEL, write_outputs
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refract.bootstrap import MeanInterval, mean_interval
-from refract.edit_evaluation import strength_key
+from refract.evaluation.edits.evaluation import strength_key
+from refract.evaluation.measures.bootstrap import MeanInterval, mean_interval
 from refract.report.chart_scale import Scale, round_step, spanning
 from refract.report.figures import cards
 from refract.report.infrared_scenes import spread

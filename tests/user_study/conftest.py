@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from refract.evaluation.votes.study_key import StudyKey
 from refract.user_study.building import build_study
-from refract.user_study.study_key import StudyKey
-from tests.user_study.tiny_study import HOSTILE, request
+from tests.tiny.study import HOSTILE, request
 
 
 @pytest.fixture(scope="session")

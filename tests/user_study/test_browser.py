@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refract.user_study.preference import failed_raters, preference_metrics
-from refract.user_study.study_key import QUESTIONS, StudyKey
-from refract.user_study.votes import Vote, read_votes
-from tests.user_study.tiny_study import COLOURS, HOSTILE
+from refract.evaluation.votes.preference import failed_raters, preference_metrics
+from refract.evaluation.votes.study_key import QUESTIONS, StudyKey
+from refract.evaluation.votes.votes import Vote, read_votes
+from tests.tiny.study import COLOURS, HOSTILE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Request

@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from refract.errors import InputError
-from refract.user_study.building import build_study
-from refract.user_study.clip_files import clip_path
+from refract.base.errors import InputError
+from refract.evaluation.votes.study_key import StudyKey, load_key
+from refract.media.video_io import Clip, read_clip, write_clip
+from refract.user_study.building import build_study, clip_path
 from refract.user_study.media import write_webm
 from refract.user_study.page import ShownPair, StudyPage, render_page
-from refract.user_study.study_key import StudyKey, load_key
-from refract.video_io import Clip, read_clip, write_clip
-from tests.user_study.tiny_study import COLOURS, HOSTILE, moving_square, request
+from tests.tiny.study import COLOURS, HOSTILE, moving_square, request
 
 
 def contents(folder: Path) -> dict[str, bytes]:

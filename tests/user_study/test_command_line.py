@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from refract.errors import InputError
+from refract.base.errors import InputError
+from refract.evaluation.votes.study_key import load_key, write_key
 from refract.user_study.__main__ import main
-from refract.user_study.study_key import load_key, write_key
-from tests.user_study.test_votes import KEY, ROW, write_csv
-from tests.user_study.tiny_study import write_edits
+from tests.evaluation.test_votes import KEY, ROW, write_csv
+from tests.tiny.study import write_edits
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:

@@ -7,10 +7,9 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, Field
 
-from refract.errors import InputError, shorten
-from refract.params.document import read_yaml
-from refract.params.file_name import FileName
-from refract.params.section import Section, check_banned_names, validate
+from refract.base.errors import InputError, shorten
+from refract.base.yaml_files import read_yaml
+from refract.params.section import FileName, Section, check_banned_names, validate
 
 # DVC fails on ids with `.`, `[` or `@`, and drops unquoted ones such as `1` or `True`. Files and
 # folders are named by an id, which a file system allows 255 letters.

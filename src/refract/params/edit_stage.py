@@ -7,8 +7,7 @@ from pydantic import model_validator
 from refract.params.flowalign import FlowAlign
 from refract.params.models import VideoModel
 from refract.params.reference import RefBranches, RefLayers, RefMode, RefStrength
-from refract.params.section import Section
-from refract.params.seed import Seed
+from refract.params.section import Section, Seed
 
 
 class EditParams(Section):

@@ -4,8 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from refract.params.file_name import FileName
-from refract.params.section import Section
+from refract.params.section import FileName, Section
 
 
 class Evaluate(Section):

@@ -4,9 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
-from refract.params.reference import Layers
+from refract.params.reference import Layers, VideoGrid
 from refract.params.section import Items, Section
-from refract.params.video_grid import VideoGrid
 
 Words = Annotated[str, Field(min_length=1, max_length=200)]
 Strength = Annotated[

@@ -4,8 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from refract.params.file_name import FileName
-from refract.params.section import Items, Section, one_of
+from refract.params.section import FileName, Items, Section, one_of
 
 
 def _check_region(region: tuple[float, ...]) -> tuple[float, ...]:

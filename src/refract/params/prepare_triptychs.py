@@ -5,8 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from refract.params.file_name import FileName
-from refract.params.section import Section
+from refract.params.section import FileName, Section
 
 Layout = Literal[
     "generic", "msrs", "llvip", "m3fd", "flir", "kaist", "roadscene", "dronevehicle", "table"

@@ -4,7 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from refract.params.section import Section, one_of
+from refract.params.models import InfraredModel, VideoModel
+from refract.params.reference import RefTimesteps, VideoGrid
+from refract.params.section import Section, Seed, one_of
 
 
 class RefBank(Section):
@@ -21,3 +23,12 @@ class RefBank(Section):
     infrared_steps: Annotated[
         int, Field(ge=1, le=1000, description="Euler steps of a reference made by infer_ir")
     ]
+
+
+class BankParams(Section):
+    seed: Seed
+    ref_timesteps: RefTimesteps
+    infrared_model: InfraredModel
+    video_model: VideoModel
+    ref_bank: RefBank
+    flowalign: VideoGrid

@@ -3,9 +3,9 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo
 
-from refract.params.section import Items
+from refract.params.section import Items, Section
 
 _RANGE = re.compile(r"(\d{1,4})-(\d{1,4})")
 _LAYERS = (
@@ -62,3 +62,15 @@ RefMode = Annotated[
     AfterValidator(check_sign),
     Field(description="how the reference enters attention"),
 ]
+
+
+Pixels = Annotated[int, Field(ge=32, le=4096, multiple_of=16)]
+
+
+class VideoGrid(Section):
+    """Reads its two keys of the section and leaves the rest to `FlowAlign`."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    width: Annotated[Pixels, Field(description="frame width, pixels")]
+    height: Annotated[Pixels, Field(description="frame height, pixels")]

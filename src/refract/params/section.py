@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Strict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError
 
-from refract.errors import InputError
-from refract.params.document import read_yaml
+from refract.base.errors import InputError
+from refract.base.yaml_files import read_yaml
 from refract.params.explain import explain, unknown_key
 
 # DVC drops these two from its run-cache key (treeverse/dvc #10296): a changed value would silently
@@ -55,7 +55,7 @@ def load_stage_params(model: type[SectionType], path: Path) -> SectionType:
     """
     document = read_yaml(path)
     check_banned_names(path, document)
-    known = importlib.import_module("refract.params.check").Params.model_fields
+    known = importlib.import_module("refract.params.whole").Params.model_fields
     for key, value in document.items():
         if key not in known:
             raise InputError(f"{path}: {unknown_key(key, value, list(known))}")
@@ -96,3 +96,22 @@ def leaf_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
         else:
             keys.append(f"{prefix}{name}")
     return keys
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**31, description="seed of every random draw")]
+
+
+_MOST_BYTES, _MOST_NAME_BYTES = 4095, 255  # of a path and of each name in it, as Linux allows
+
+
+def _check_length(name: str) -> str:
+    """The file system answers a longer name with an error of its own wherever it is looked at."""
+    parts = name.encode().split(b"/")
+    if len(name.encode()) > _MOST_BYTES or max(map(len, parts)) > _MOST_NAME_BYTES:
+        raise ValueError(
+            f"must be at most {_MOST_BYTES} bytes long, and each name in it {_MOST_NAME_BYTES}"
+        )
+    return name
+
+
+FileName = Annotated[str, Field(min_length=1), AfterValidator(_check_length)]

@@ -9,8 +9,8 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
+from refract.pipeline.stage_runner import run_stage
 from refract.report.building import ReportInputs, write_report
-from refract.stage_runner import run_stage
 
 _PLACES = {
     "plots": "out/plots", "metrics": "metrics", "triptychs": "out/triptychs",

@@ -6,18 +6,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from refract.atomic import replace_directory
-from refract.bootstrap import mean_interval
-from refract.edit_evaluation import PLAIN, RESULT, SOURCE
-from refract.errors import InputError
-from refract.infrared_evaluation import CONTROLS, RUN
-from refract.params.document import read_yaml
+from refract.base.atomic import replace_directory
+from refract.base.errors import InputError
+from refract.base.files import read_object
+from refract.base.yaml_files import read_yaml
+from refract.evaluation.edits.evaluation import PLAIN, RESULT, SOURCE
+from refract.evaluation.infrared.evaluation import CONTROLS, RUN
+from refract.evaluation.measures.bootstrap import mean_interval
 from refract.report.case_table import case_table
 from refract.report.edit_cases import edit_cases
 from refract.report.figures import Interval, cards
 from refract.report.groups import group_means
 from refract.report.infrared_scenes import infrared_scenes, own_pictures
-from refract.report.json_file import read_object
 from refract.report.media import MediaFolder
 from refract.report.metric_rows import metric_files, metric_notes
 from refract.report.page import render_page

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from refract.edit_evaluation import PLAIN, RESULT, SOURCE, strength_key
-from refract.errors import InputError
+from refract.base.errors import InputError
+from refract.evaluation.edits.evaluation import PLAIN, RESULT, SOURCE, strength_key
+from refract.media.video_io import read_clip
 from refract.params.cases import INFRARED_REFERENCE
 from refract.report.media import MediaFolder
 from refract.report.tables import Frames, ItemScores
-from refract.video_io import read_clip
 
 PHOTO_PX = 384
 _PHOTO_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")

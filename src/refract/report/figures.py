@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from refract.bootstrap import MeanInterval
-from refract.edit_evaluation import SOURCE
+from refract.evaluation.edits.evaluation import SOURCE
+from refract.evaluation.measures.bootstrap import MeanInterval
 from refract.report.metric_facts import MetricFacts, in_order, merit
 from refract.report.strip_plot import StripPlot, strip_plot
 from refract.report.tables import ItemScores

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from refract.bootstrap import MeanInterval
+from refract.evaluation.measures.bootstrap import MeanInterval
 from refract.report.metric_facts import MetricFacts, metric_facts
 from refract.report.tables import ItemScores
 

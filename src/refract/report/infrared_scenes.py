@@ -1,20 +1,20 @@
 """The infrared half of the page: panels, scores and attention overlays, a scene at a time."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from refract.errors import InputError
-from refract.image_reading import read_rgb
-from refract.image_sheets import error_picture
-from refract.infrared_evaluation import CONTROLS, RUN
-from refract.infrared_scenes import Scene, has_truth, load_predictions
-from refract.report.attention import attention_overlays
+from refract.base.errors import InputError
+from refract.evaluation.infrared.evaluation import CONTROLS, RUN
+from refract.evaluation.infrared.scenes import Scene, has_truth, load_predictions
+from refract.media.image_reading import read_rgb
+from refract.media.image_sheets import error_picture
 from refract.report.media import MediaFolder
 from refract.report.tables import ItemScores
-from refract.triptych import split_triptych
-from refract.triptych_manifest import MANIFEST_NAME, TriptychRow, read_manifest
+from refract.triptychs.panels.manifest import MANIFEST_NAME, TriptychRow, read_manifest
+from refract.triptychs.panels.triptych import split_triptych
 
 MOST_SCENES = 96  # beyond them the page grows heavy; the tables hold every scene
 OWN_PICTURES = "input"  # infer_ir's folder for pictures that a user gave
@@ -72,3 +72,26 @@ def _scene(
         "scores": scores.of_item(row.id),
         "attention": attention_overlays(infrared, row.id, media),
     }
+
+
+FOLDER = "attention_maps"
+MOST_PX = 512
+_NAME = re.compile(r"layer(\d+)_head(\d+)_step(\d+)_region(\d+)\.png")
+
+Overlay = dict[str, Any]
+
+
+def attention_overlays(infrared: Path, scene: str, media: MediaFolder) -> list[Overlay]:
+    """Layer, head, step, region (all from 0) and picture, in that order; maybe none."""
+    folder = infrared / FOLDER / scene
+    if not folder.is_dir():
+        return []
+    matches = [(_NAME.fullmatch(path.name), path) for path in folder.iterdir()]
+    found = sorted(
+        (tuple(int(number) for number in match.groups()), path) for match, path in matches if match
+    )
+    names = ("layer", "head", "step", "region")
+    return [
+        dict(zip(names, numbers, strict=True)) | {"image": media.picture_file(path, MOST_PX)}
+        for numbers, path in found
+    ]

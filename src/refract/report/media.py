@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from refract.errors import InputError
-from refract.image_reading import read_rgb
-from refract.import_closure import closure
-from refract.item_store import ItemStore, state_root
-from refract.video_io import input_name, input_switches
+from refract.base.errors import InputError
+from refract.media.image_reading import read_rgb
+from refract.media.video_io import input_name, input_switches
+from refract.pipeline.import_closure import closure
+from refract.pipeline.item_store import ItemStore, state_root
 
 MEDIA = "media"  # folder beside the page
 LEAST_SIDE_PX = 192  # smaller clips are enlarged by a whole factor: VP9 halves the colours' grid

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from refract.metric_directions import direction_of
+from refract.evaluation.directions import direction_of
 
 Better = Literal["higher", "lower", "one", "none"]  # one: the aim is a value of 1
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from refract.report.json_file import flatten, read_object
+from refract.base.files import flatten, read_object
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from refract.bootstrap import MeanInterval
-from refract.edit_evaluation import PLAIN, SOURCE
+from refract.evaluation.edits.evaluation import PLAIN, SOURCE
+from refract.evaluation.measures.bootstrap import MeanInterval
 from refract.report.chart_scale import Scale, spanning
 from refract.report.metric_facts import MetricFacts
 from refract.report.variants import variant_colour, variant_label

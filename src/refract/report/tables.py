@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 
-from refract.errors import InputError, shorten
+from refract.base.errors import InputError, shorten
 
 INFRARED_TABLE = "infrared_items.csv"
 EDIT_TABLE = "edit_cases.csv"

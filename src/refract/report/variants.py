@@ -2,8 +2,8 @@
 
 import re
 
-from refract.edit_evaluation import CURVE, PLAIN, RESULT, SOURCE
-from refract.infrared_evaluation import RUN
+from refract.evaluation.edits.evaluation import CURVE, PLAIN, RESULT, SOURCE
+from refract.evaluation.infrared.evaluation import RUN
 
 _LABELS = {
     RUN: "Output",

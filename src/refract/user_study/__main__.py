@@ -7,8 +7,8 @@ python -m refract.user_study read --votes data/votes --key out/study-key.json
 import argparse
 from pathlib import Path
 
-from refract.metrics_file import write_metrics
-from refract.stage_runner import run_stage
+from refract.evaluation.measures.metrics_file import write_metrics
+from refract.pipeline.stage_runner import run_stage
 
 
 def main() -> None:
@@ -76,10 +76,10 @@ def _build(arguments: argparse.Namespace) -> None:
 
 
 def _read(arguments: argparse.Namespace) -> None:
-    from refract.user_study.preference import failed_raters, preference_metrics, preferences
-    from refract.user_study.study_key import load_key
-    from refract.user_study.votes import read_votes
-    from refract.user_study.votes_folder import KEY_NAME
+    from refract.evaluation.votes.folder import KEY_NAME
+    from refract.evaluation.votes.preference import failed_raters, preference_metrics, preferences
+    from refract.evaluation.votes.study_key import load_key
+    from refract.evaluation.votes.votes import read_votes
 
     key = load_key(arguments.key or arguments.votes / KEY_NAME)
     votes = read_votes(arguments.votes, key)

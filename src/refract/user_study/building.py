@@ -2,20 +2,21 @@
 
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from refract.atomic import replace_directory
-from refract.errors import InputError, shorten
+from refract.base.atomic import replace_directory
+from refract.base.errors import InputError, shorten
+from refract.editing.cases.items import PLAIN_CLIP, REFERENCE_CLIP, SOURCE_CLIP
+from refract.editing.reference.photo import find_reference_photo
+from refract.evaluation.votes.study_key import StudyKey, load_key, write_key
+from refract.media.video_io import Clip, read_clip
 from refract.params.cases import Case
-from refract.reference_photo import find_reference_photo
-from refract.user_study.clip_files import clip_path
 from refract.user_study.media import SMALL_PX, write_photo, write_webm
 from refract.user_study.page import ShownPair, StudyPage, render_page
 from refract.user_study.pairs import ClipId, StudyPlan, Tokens, plan_pairs
-from refract.user_study.study_key import StudyKey, load_key, write_key
-from refract.video_io import Clip, read_clip
 
 logger = logging.getLogger(__name__)
 
@@ -163,3 +164,20 @@ def _shown(
     for name, pair in key.pairs.items():
         case = key.case_of(name)
         yield ShownPair(name, pair.clips, photos[case], cases[case].target_prompt)
+
+
+_NAMED = {Path(name).stem: name for name in (REFERENCE_CLIP, PLAIN_CLIP, SOURCE_CLIP)}
+_STRENGTH = re.compile(r"s(\d{3})")  # as in the metrics
+
+
+def clip_path(edits: Path, case: str, method: str) -> Path:
+    """The lossless clip of a method: reference, plain, source, or s030 for ref_strength 0.3."""
+    if method in _NAMED:
+        return edits / case / _NAMED[method]
+    strength = _STRENGTH.fullmatch(method)
+    if strength is None:
+        raise InputError(
+            f"method {shorten(method)}: must be {', '.join(_NAMED)} or a strength of the curve, "
+            "such as s030 for 0.3"
+        )
+    return edits / case / "curve" / f"{int(strength[1]) / 100:g}.mkv"

@@ -7,10 +7,10 @@ import numpy as np
 from einops import repeat
 from PIL import Image
 
-from refract.atomic import write_atomic
-from refract.errors import InputError
-from refract.image_reading import open_upright
-from refract.video_io import Frames, encode
+from refract.base.atomic import write_atomic
+from refract.base.errors import InputError
+from refract.media.image_reading import open_upright
+from refract.media.video_io import Frames, encode
 
 SMALL_PX = 256  # clips with a shorter side than this are shown with hard pixels
 _PHOTO_PX = 640

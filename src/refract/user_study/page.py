@@ -8,7 +8,7 @@ from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from refract.user_study.study_key import QUESTIONS
+from refract.evaluation.votes.study_key import QUESTIONS
 
 _PACKAGE = "refract.user_study"
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from refract.errors import InputError
-from refract.user_study.study_key import KeyClip, KeyPair, StudyKey
+from refract.base.errors import InputError
+from refract.evaluation.votes.study_key import KeyClip, KeyPair, StudyKey
 
 _DIGITS = 16  # 64 bits: no two of a few thousand names meet
 

@@ -1,0 +1,213 @@
+"""Edit every case: plain, and with its reference at each strength of the curve."""
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from refract.base.atomic import replace_directory
+from refract.base.errors import InputError
+from refract.editing.cases.baselines import baseline_requests
+from refract.editing.cases.items import (
+    PLAIN_CLIP,
+    REFERENCE_CLIP,
+    SOURCE_CLIP,
+    EditKeys,
+    EditRequest,
+    PlainKeys,
+    edit_keys,
+    plain_keys,
+    settings_read,
+)
+from refract.editing.cases.models import EditModels
+from refract.editing.cases.views import write_views
+from refract.editing.reference.bank import ReferenceBank
+from refract.params.cases import INFRARED_REFERENCE
+from refract.params.edit_stage import EditParams
+from refract.pipeline.device import device_kind
+from refract.pipeline.item_store import ItemStore, materialise, state_root
+from refract.pipeline.processes import Processes, joined_processes
+from refract.pipeline.shared_items import own_share, progress_bar
+
+logger = logging.getLogger(__name__)
+
+INFO_NAME = "info.json"
+BASELINES = "baselines"  # folder of a case's plain edits by other samplers
+NO_SOURCE_MASK = "vace without source_mask"
+
+Work = tuple[EditRequest, PlainKeys]
+
+
+class Planned(NamedTuple):
+    """One case with the keys of its items, and its baselines by sampler."""
+
+    request: EditRequest
+    keys: EditKeys
+    baselines: dict[str, Work]
+
+    def works(self) -> list[Work]:
+        return [(self.request, self.keys), *self.baselines.values()]
+
+
+class _Plan(NamedTuple):
+    """Every case to have, the keys that the store lacks, and how many items it has."""
+
+    cases: list[Planned]
+    missing: frozenset[str]
+    hits: int
+
+
+class EditJob:
+    """Computes what the item store lacks; a model loads only where something is missing."""
+
+    def __init__(self, params: EditParams) -> None:
+        self.params = params
+        self.store = ItemStore(state_root(), "flowalign_edit")
+        self.models = EditModels(params.video_model)
+
+    def run(self, requests: Sequence[EditRequest], output: Path) -> None:
+        """Fill `output` with info.json and one folder a case.
+
+        In it are {source,plain,reference}.mkv, curve/<strength>.mkv, baselines/<sampler>.mkv and
+        the views. To be called by every process of a launch; they divide the edits, and the main
+        one fills the folder.
+        """
+        with joined_processes() as processes:
+            cases, missing, hits = processes.decide(lambda: self._plan(requests))
+            self._compute(cases, missing, processes)
+            computed = processes.total(self.store.computed)
+            if not processes.main:
+                return
+            with replace_directory(output) as folder:
+                for case in cases:
+                    self._fill(folder / case.request.name, case)
+                text = json.dumps(self._info(cases), indent=2, sort_keys=True)
+                (folder / INFO_NAME).write_text(text + "\n")
+            logger.info("edits: %d cases, %d items hit, %d computed", len(requests), hits, computed)
+
+    def _plan(self, requests: Sequence[EditRequest]) -> _Plan:
+        cases = [self._planned(request) for request in requests]
+        keys = {key for case in cases for _, own in case.works() for key in own.all()}
+        missing = frozenset(key for key in keys if self.store.get(key) is None)
+        return _Plan(cases, missing, self.store.hits)
+
+    def _planned(self, request: EditRequest) -> Planned:
+        identity = self.models.of(request).identity  # baselines are by the same model
+        baselines = {
+            sampler: (own, plain_keys(own, self.store, identity))
+            for sampler, own in baseline_requests(request).items()
+        }
+        return Planned(request, edit_keys(request, self.store, identity), baselines)
+
+    def _compute(
+        self, cases: Sequence[Planned], missing: frozenset[str], processes: Processes
+    ) -> None:
+        """Each process does the edits of its share, those with one source branch together."""
+
+        def lacking(work: Work) -> frozenset[str]:
+            return missing.intersection(work[1].all())
+
+        works = [work for case in cases for work in case.works() if lacking(work)]
+        if not works:
+            return
+        self.models.embed([request for request, _ in works], processes)
+        share = own_share(processes, works, lacking)
+        total = len(frozenset[str]().union(*map(lacking, share)))
+        with progress_bar(processes, total, "edits", "item") as bar:
+            for request, keys in share:
+                bar.set_postfix_str(request.name)
+                try:
+                    self._compute_edit(request, keys, bar)
+                except InputError as error:
+                    raise InputError(f"{request.label}: {error}") from error
+
+    def _compute_edit(self, request: EditRequest, keys: PlainKeys, bar: Any) -> None:
+        edit = self.models.of(request).case_edit(request, self.store.folder / keys.source)
+        steps: list[tuple[str, Callable[[Path], None]]] = [
+            (keys.source, edit.write_source),
+            (keys.plain, edit.write_plain),
+        ]
+        if isinstance(keys, EditKeys):
+            steps += [(key, partial(edit.write_variant, s)) for s, key in keys.variants.items()]
+            steps.append((keys.view, partial(self._write_views, request, keys)))
+        for key, write in steps:
+            if self.store.get(key) is None:
+                with self.store.create(key) as folder, torch.inference_mode():
+                    write(folder)
+                bar.update()
+
+    def _write_views(self, request: EditRequest, keys: EditKeys, folder: Path) -> None:
+        source = self.store.folder / keys.source / SOURCE_CLIP
+        plain = self.store.folder / keys.plain / PLAIN_CLIP
+        write_views(folder, source, plain, self._result(request, keys), request.photo)
+
+    def _result(self, request: EditRequest, keys: EditKeys) -> Path:
+        """The lossless clip of the edit asked for: the plain one at strength 0."""
+        key = keys.variants.get(request.result_strength)
+        if key is None:
+            return self.store.folder / keys.plain / PLAIN_CLIP
+        return self.store.folder / key / REFERENCE_CLIP
+
+    def _fill(self, folder: Path, case: Planned) -> None:
+        """Lay out the outputs of one case; the source branches stay in the store."""
+        folder.mkdir()
+        store, request, keys = self.store.folder, case.request, case.keys
+        _link(store / keys.source / SOURCE_CLIP, folder / SOURCE_CLIP)
+        _link(store / keys.plain / PLAIN_CLIP, folder / PLAIN_CLIP)
+        _link(self._result(request, keys), folder / REFERENCE_CLIP)
+        materialise(store / keys.view, folder)
+        for strength in request.curve:
+            key = keys.variants.get(strength)
+            clip = store / key / REFERENCE_CLIP if key else store / keys.plain / PLAIN_CLIP
+            _link(clip, folder / "curve" / f"{strength:g}.mkv")
+        for sampler, (_, own) in case.baselines.items():
+            _link(store / own.plain / PLAIN_CLIP, folder / BASELINES / f"{sampler}.mkv")
+
+    def _info(self, planned: Iterable[Planned]) -> dict[str, Any]:
+        cases = {case.request.name: self._case_info(case) for case in planned}
+        return {
+            "device": device_kind(),
+            "dtype": self.params.video_model.dtype,
+            "model": ", ".join(sorted({facts["model"] for facts in cases.values()})),
+            "cases": cases,
+        }
+
+    def _case_info(self, case: Planned) -> dict[str, Any]:
+        request = case.request
+        return {
+            "video": request.case.video,
+            "source_prompt": request.case.source_prompt,
+            "target_prompt": request.case.target_prompt,
+            "product_image": str(request.photo) if request.photo else None,
+            "reference": request.has_reference,
+            "result_strength": request.result_strength,
+            "baselines": {
+                sampler: settings_read(own.params.flowalign)
+                for sampler, (own, _) in case.baselines.items()
+            },
+            "fallbacks": _fallbacks(request),
+            "model": self.models.of(request).identity,
+            "settings": request.params.model_dump(mode="json", exclude={"video_model"}),
+        }
+
+
+def _fallbacks(request: EditRequest) -> list[str]:
+    """What an edit had to do without, its generated reference included; empty for most."""
+    if request.sampler == "vace":
+        return [] if request.case.source_mask else [NO_SOURCE_MASK]
+    if request.bank is None or request.case.target_image != INFRARED_REFERENCE:
+        return []
+    return list(ReferenceBank.load(request.bank).facts.get("fallbacks", ()))
+
+
+def _link(source: Path, target: Path) -> None:
+    """Hard link where the file system allows, else copy."""
+    target.parent.mkdir(exist_ok=True)
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        target.write_bytes(source.read_bytes())

@@ -1,0 +1,158 @@
+"""The computations of one case on the latents of a Wan text-to-video model."""
+
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from refract.base.errors import InputError
+from refract.editing.cases.items import (
+    PLAIN_CLIP,
+    REFERENCE_CLIP,
+    SOURCE_BRANCH,
+    SOURCE_CLIP,
+    EditRequest,
+    read_source_clip,
+)
+from refract.editing.reference.bank import ReferenceBank
+from refract.editing.reference.edit import ReferenceSettings, edit_with_reference
+from refract.editing.samplers.edited_words import edited_tokens
+from refract.editing.samplers.latent_edit import FlowSettings, RegionSettings, edit_latents
+from refract.editing.samplers.noise_levels import edit_sigmas
+from refract.editing.samplers.source_branch import (
+    SourceBranch,
+    compute_source_branch,
+    source_velocity_of,
+)
+from refract.editing.samplers.velocity import Prompt
+from refract.editing.samplers.wan_velocity import WanVelocity
+from refract.media.video_io import Clip, read_clip, write_clip
+from refract.models.step_cache import step_cache
+from refract.models.wan import WanModel
+from refract.models.wan_latents import decode_frames, encode_frames
+from refract.params.edit_stage import EditParams
+
+
+class LatentCaseEdit:
+    """What the items of a case share is made once and only where it is needed."""
+
+    def __init__(
+        self, model: WanModel, request: EditRequest, contexts: dict[str, Tensor], source_slot: Path
+    ) -> None:
+        """contexts: prompt -> embedding. source_slot: where the source item is, once written."""
+        flow, case = request.params.flowalign, request.case
+        self.model, self.request, self._slot = model, request, source_slot
+        self.contexts: dict[Prompt, Tensor] = {
+            "source": contexts[case.source_prompt].to(model.device),
+            "target": contexts[case.target_prompt].to(model.device),
+        }
+        if flow.sampler != "flowalign":
+            self.contexts["negative"] = contexts[flow.negative_prompt].to(model.device)
+
+    @cached_property
+    def settings(self) -> FlowSettings:
+        flow = self.request.params.flowalign
+        assert flow.sampler != "vace"
+        return FlowSettings(
+            edit_sigmas(flow.steps, flow.strength, flow.shift),
+            flow.guidance,
+            flow.zeta,
+            self.request.params.seed,
+            flow.sampler,
+            flow.source_guidance,
+            self._region(),
+            self.model.options.cache_threshold,
+        )
+
+    @cached_property
+    def source(self) -> SourceBranch:
+        return SourceBranch.load(self._slot / SOURCE_BRANCH, self.model.device)
+
+    @cached_property
+    def fps(self) -> float:
+        return read_clip(self._slot / SOURCE_CLIP, 1).fps
+
+    @cached_property
+    def bank(self) -> ReferenceBank:
+        assert self.request.bank is not None
+        return ReferenceBank.load(self.request.bank, self.model.device)
+
+    def write_source(self, folder: Path) -> None:
+        """Fit the clip to the frame, encode it and evaluate v_q at every step."""
+        settings, clip = self.settings, read_source_clip(self.model, self.request)
+        velocity = WanVelocity(self.model.transformer, self.contexts)
+        with step_cache(self.model.transformer, settings.cache_threshold):
+            branch = compute_source_branch(
+                source_velocity_of(velocity, settings.sampler, settings.source_guidance),
+                encode_frames(self.model.vae, clip.frames),
+                settings.sigmas,
+                settings.seed,
+                # FlowEdit's is a sum of two velocities, which the model's own type would round
+                self.model.dtype if settings.sampler == "flowalign" else torch.float32,
+            )
+        write_clip(folder / SOURCE_CLIP, clip, "lossless")
+        branch.save(folder / SOURCE_BRANCH)
+
+    def write_plain(self, folder: Path) -> None:
+        """The edit without reference."""
+        self._write(0.0, folder / PLAIN_CLIP)
+
+    def write_variant(self, strength: float, folder: Path) -> None:
+        """The edit with the reference at one strength other than 0."""
+        self._write(strength, folder / REFERENCE_CLIP)
+
+    def latents(self, strength: float) -> Tensor:
+        """Edited latents (1, c, f, h, w) on the stored source branch; 0 is the plain edit.
+
+        Raises InputError where they are not finite.
+        """
+        shared = (self.model.transformer, self.contexts, self.source, self.settings)
+        if strength == 0:
+            latents = edit_latents(*shared)
+        else:
+            reference = reference_settings(self.request.params, strength)
+            latents = edit_with_reference(*shared, self.bank, reference)
+        if not latents.isfinite().all():
+            raise InputError(
+                f"the edit diverged to values that are not finite: lower {self._strong_settings()}"
+            )
+        return latents
+
+    def _strong_settings(self) -> str:
+        if self.request.is_baseline:
+            return f"flowalign.baselines.{self.request.sampler}.guidance"
+        return "flowalign.guidance, ref_strength or flowalign.zeta"
+
+    def _region(self) -> RegionSettings | None:
+        params, case = self.request.params, self.request.case
+        region = params.flowalign.region
+        if params.flowalign.sampler != "flowalign" or region.zeta_outside is None:
+            return None
+        tokens = edited_tokens(
+            self.model.tokenizer,
+            case.source_prompt,
+            case.target_prompt,
+            region.words,
+            params.video_model.max_sequence_length,
+        )
+        return RegionSettings(tokens, region.layers, region.threshold, region.zeta_outside)
+
+    def _write(self, strength: float, path: Path) -> None:
+        frames = decode_frames(self.model.vae, self.latents(strength))
+        write_clip(path, Clip(frames, self.fps), "lossless")
+
+
+def reference_settings(params: EditParams, strength: float) -> ReferenceSettings:
+    """The reference of an edit at one strength, which need not be `params.ref_strength`."""
+    flow = params.flowalign
+    return ReferenceSettings(
+        strength=strength,
+        mode=params.ref_mode,
+        layers=params.ref_layers,
+        branches=params.ref_branches,
+        rope=flow.ref_rope,
+        steps=flow.ref_steps,
+        frame_schedule=flow.ref_frame_schedule,
+        guidance=flow.ref_guidance,
+    )

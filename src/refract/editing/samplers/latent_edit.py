@@ -1,0 +1,122 @@
+"""Edit the latents of a clip on its stored source branch, with any of the samplers."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from refract.editing.samplers.edited_region import EditedRegion, edited_region
+from refract.editing.samplers.flowalign import sample_flowalign
+from refract.editing.samplers.flowedit import sample_flowedit
+from refract.editing.samplers.layer_choice import chosen_layers
+from refract.editing.samplers.sdedit import sample_sdedit
+from refract.editing.samplers.source_branch import Sampler, SourceBranch, source_velocity_of
+from refract.editing.samplers.velocity import Prompt, SourceVelocity
+from refract.editing.samplers.wan_velocity import Listener, WanVelocity
+from refract.models.step_cache import step_cache
+
+
+@dataclass(frozen=True)
+class RegionSettings:
+    """Where FlowAlign edits freely; see `edited_region`.
+
+    tokens: prompt -> indices of the edited words' tokens. layers: as `ref_layers`.
+    """
+
+    tokens: Mapping[str, Sequence[int]]
+    layers: str | tuple[int, ...]
+    threshold: float
+    zeta_outside: float
+
+
+@dataclass(frozen=True)
+class FlowSettings:
+    """sigmas: K + 1 noise levels. guidance: w. zeta: pull to the source. seed: of every eps.
+
+    source_guidance: classifier-free guidance of FlowEdit's source branch. cache_threshold: of
+    `step_cache`; a region has to be None with it, since a skipped layer shows nothing.
+    """
+
+    sigmas: Sequence[float]
+    guidance: float
+    zeta: float
+    seed: int
+    sampler: Sampler = "flowalign"
+    source_guidance: float = 1.0
+    region: RegionSettings | None = None
+    cache_threshold: float | None = None
+
+
+def edit_latents(
+    transformer: Any,
+    contexts: Mapping[Prompt, Tensor],
+    source: SourceBranch,
+    settings: FlowSettings,
+    *,
+    listeners: Sequence[Listener] = (),
+    ref_guidance: float | None = None,
+    live_source: bool = False,
+    share_first_source: bool = True,
+    on_step: Callable[[int, float], None] | None = None,
+) -> Tensor:
+    """Edited latents (1, c, f, h, w); with only the positional arguments the plain edit.
+
+    Args:
+        listeners: told before each forward pass which velocity it is.
+        ref_guidance, share_first_source, on_step: see `sample_flowalign`.
+        live_source: evaluate v_q afresh, where it too sees the reference, instead of replaying it.
+    """
+    with (
+        _region_of(transformer, settings) as region,
+        step_cache(transformer, settings.cache_threshold),
+    ):
+        heard = (*listeners, region.at) if region else listeners
+        velocity = WanVelocity(transformer, contexts, *heard)
+        common: dict[str, Any] = {
+            "guidance": settings.guidance,
+            "generator": torch.Generator().manual_seed(settings.seed),
+            "ref_guidance": ref_guidance,
+            "on_step": on_step,
+        }
+        if settings.sampler == "sdedit":
+            return sample_sdedit(velocity, source.x_src, settings.sigmas, **common)
+        common["source_velocity"] = _live(velocity, settings) if live_source else source.replay
+        if settings.sampler == "flowedit":
+            return sample_flowedit(velocity, source.x_src, settings.sigmas, **common)
+        return sample_flowalign(
+            velocity,
+            source.x_src,
+            settings.sigmas,
+            zeta=region.zeta if region else settings.zeta,
+            # A cache that missed the first step would take other steps than that of v_q, and equal
+            # prompts would no longer leave the source untouched.
+            share_first_source=share_first_source and settings.cache_threshold is None,
+            **common,
+        )
+
+
+def _live(velocity: WanVelocity, settings: FlowSettings) -> SourceVelocity:
+    evaluate = source_velocity_of(velocity, settings.sampler, settings.source_guidance)
+    assert evaluate is not None, "SDEdit asks for no source velocity"
+    return lambda _step, q, sigma: evaluate(q, sigma)
+
+
+@contextmanager
+def _region_of(transformer: Any, settings: FlowSettings) -> Iterator[EditedRegion | None]:
+    region = settings.region
+    if region is None or settings.sampler != "flowalign":
+        yield None
+        return
+    layers = chosen_layers(region.layers, len(transformer.blocks), "flowalign.region.layers")
+    with edited_region(
+        transformer,
+        region.tokens,
+        layers=layers,
+        threshold=region.threshold,
+        zeta=settings.zeta,
+        zeta_outside=region.zeta_outside,
+    ) as recorded:
+        yield recorded

@@ -1,0 +1,103 @@
+"""The editing half of the evaluation: details for the metrics, tables and an image sheet."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from tqdm import tqdm
+
+from refract.evaluation.edits.baselines import with_cheats
+from refract.evaluation.edits.clips import curve_strengths, load_edit_case
+from refract.evaluation.edits.definitions import EDIT_METRICS
+from refract.evaluation.edits.evaluation import (
+    PLAIN,
+    RESULT,
+    EditEvaluation,
+    curve_rows,
+    curve_table,
+    edit_metrics,
+    edit_rows,
+)
+from refract.evaluation.edits.score_store import ScoreStore
+from refract.evaluation.edits.scores import CaseScorer, ClipScores, ClipSeries
+from refract.evaluation.judge import Judge
+from refract.evaluation.measures.metrics_file import Tree, write_table
+from refract.evaluation.measures.product import ERODE_PX
+from refract.evaluation.measures.run_facts import bank_facts, count_fallbacks, edit_facts
+from refract.evaluation.sheets import draw_edit_sheet, edit_row, spread
+from refract.evaluation.votes.folder import measure_votes
+from refract.params.cases import Case
+
+logger = logging.getLogger(__name__)
+
+CASE_COLUMNS = ("case", "variant", "metric", "value")
+FRAME_COLUMNS = ("case", "variant", "metric", "frame", "value")
+CURVE_COLUMNS = ("metric", "strength", "mean", "low", "high", "count")
+
+Series = dict[str, dict[str, ClipSeries]]  # case -> variant -> series
+
+
+def measure_edits(
+    judge: Judge, cases: Mapping[str, Case], banks: Path, edits: Path, plots: Path
+) -> Tree:
+    """The editing half, one case in memory at a time."""
+    facts = edit_facts(edits) | bank_facts(banks, cases)
+    strengths = curve_strengths(edits)
+    scores: dict[str, dict[str, ClipScores]] = {}
+    series: Series = {}
+    store = ScoreStore(judge.about_edits())
+    names, rows = list(cases), []
+    shown = {names[place] for place in spread(len(names), judge.params.sheet_items)}
+    for name in tqdm(names, desc="edit metrics", unit="case"):
+        found = load_edit_case(name, cases[name], edits, judge.params.dilate_px, banks)
+        case = with_cheats(found)
+        scorer = CaseScorer(case, judge.clip, judge.perceptual, judge.dino)
+        measured = {variant: store.measure(scorer, variant) for variant in case.clips}
+        scores[name] = {variant: one.scores for variant, one in measured.items()}
+        series[name] = {variant: one.series for variant, one in measured.items()}
+        if name in shown:
+            rows.append(edit_row(case, _label(name, scores[name])))
+    logger.info("edit metrics: %d clips hit, %d measured", store.store.hits, store.store.computed)
+    result = EditEvaluation(scores, strengths)
+    write_edit_tables(judge, result, series, plots)
+    if rows:
+        draw_edit_sheet(rows, plots / "edit.png")
+    tree = edit_metrics(result, judge.interval)
+    if fallbacks := count_fallbacks(edits):
+        tree["fallbacks"] = fallbacks
+    if judge.params.votes is not None and (votes := measure_votes(Path(judge.params.votes))):
+        tree["preference"] = votes
+    return tree | {"about": _about(judge, result) | facts}
+
+
+def write_edit_tables(judge: Judge, result: EditEvaluation, series: Series, plots: Path) -> None:
+    """Every value of every case and frame, and the mean curve over the reference strength."""
+    write_table(plots / "edit_cases.csv", CASE_COLUMNS, edit_rows(result))
+    frames = (
+        (case, variant, metric, frame, value)
+        for case, variants in series.items()
+        for variant, metrics in variants.items()
+        for metric in sorted(metrics)
+        for frame, value in enumerate(metrics[metric])
+    )
+    write_table(plots / "edit_frames.csv", FRAME_COLUMNS, frames)
+    write_table(plots / "strength_curve.csv", CURVE_COLUMNS, curve_rows(result, judge.interval))
+    write_table(plots / "strength_means.csv", *curve_table(result, judge.interval))
+
+
+def _about(judge: Judge, result: EditEvaluation) -> Tree:
+    return judge.about_edits() | {
+        "product_region": f"target_mask, else source_mask; {ERODE_PX} px inside its outline",
+        "background": f"further than {judge.params.dilate_px} px from every mask",
+        "metrics": {
+            metric: f"{EDIT_METRICS[metric].text} (better: {EDIT_METRICS[metric].better or '-'})"
+            for metric in result.metrics(RESULT)
+        },
+    }
+
+
+def _label(name: str, scores: Mapping[str, ClipScores]) -> str:
+    metric = "product.histogram_overlap"
+    if metric not in scores[RESULT]:
+        return name
+    return f"{name}  overlap {scores[PLAIN][metric]:.2f} -> {scores[RESULT][metric]:.2f}"

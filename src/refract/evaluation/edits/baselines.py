@@ -1,0 +1,101 @@
+"""Cheats an honest measure must see through, made from a case's own clips, photo and region.
+
+`pasted` lays the product photo over the source at one place, `pasted_frame` shows the photo alone,
+and `frozen` repeats the edit's first frame. `pasted_tracked` lets the pasted photo follow the true
+region, which no editor is told: it says how far copying gets, and what only a product in the right
+pose and light adds. They cost no model, and a metric that one of them wins says nothing about an
+edit on its own.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from refract.evaluation.edits.evaluation import RESULT
+from refract.evaluation.edits.scores import EditCase
+from refract.evaluation.measures.product import Clip, ProductPhoto, Region
+
+PASTED, PASTED_TRACKED, PASTED_FRAME = "pasted", "pasted_tracked", "pasted_frame"
+FROZEN = "frozen"
+CHEATS = (PASTED, PASTED_TRACKED, PASTED_FRAME, FROZEN)
+
+
+def with_cheats(case: EditCase) -> EditCase:
+    """The case with the cheats it allows among its clips.
+
+    `frozen` needs a reference edit, `pasted_frame` a photo, `pasted` and `pasted_tracked`
+    its product and a region too; what a case lacks, it has no variant of.
+    """
+    clips = dict(case.clips)
+    if RESULT in clips:
+        clips[FROZEN] = frozen(clips[RESULT])
+    if case.photo is not None:
+        clips[PASTED_FRAME] = np.repeat(case.photo.pixels[None], len(case.source), axis=0)
+        if case.region is not None and case.photo.foreground is not None:
+            clips[PASTED] = pasted(case.source, case.region, case.photo)
+            clips[PASTED_TRACKED] = pasted_tracked(case.source, case.region, case.photo)
+    return replace(case, clips=clips)
+
+
+def frozen(clip: Clip) -> Clip:
+    """The first frame `[H, W, 3]` for the whole length."""
+    return np.repeat(clip[:1], len(clip), axis=0)
+
+
+def pasted(source: Clip, region: Region, photo: ProductPhoto) -> Clip:
+    """The photo's product at one place of the source for the whole length.
+
+    Place and area are the means over the frames that have a region: the place that a sticker
+    which stands still gets most of the region from.
+    """
+    places = [place for place in map(_place, region) if place is not None]
+    mean = tuple(np.mean(places, axis=0).tolist()) if places else None
+    return np.stack([_lay(frame, photo, mean) for frame in source])
+
+
+def pasted_tracked(source: Clip, region: Region, photo: ProductPhoto) -> Clip:
+    """The photo's product over the source, centred on the region's box and of the region's area.
+
+    It follows the region's place and scale, not its turning. The area is matched, not the box,
+    which would make it pulse where a region turns. A frame without a region keeps the source.
+    """
+    places = [_place(mask) for mask in region]
+    frames = zip(source, places, strict=True)
+    return np.stack([_lay(frame, photo, place) for frame, place in frames])
+
+
+def _place(mask: Region) -> tuple[float, ...] | None:
+    """Centre row and column of a mask's box and the mask's pixel count; None where empty."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if rows.size == 0:
+        return None
+    centre = (rows[0] + rows[-1] + 1) / 2, (columns[0] + columns[-1] + 1) / 2
+    return *centre, float(mask.sum())
+
+
+def _lay(
+    frame: NDArray[np.uint8], photo: ProductPhoto, place: tuple[float, ...] | None
+) -> NDArray[np.uint8]:
+    """The frame `[H, W, 3]` with the photo's product blended in at a place, parts outside cut."""
+    assert photo.foreground is not None
+    own = _place(photo.foreground)
+    if place is None or own is None:
+        return frame
+    row, column, area = place
+    scale = (own[2] / area) ** 0.5  # photo pixels a frame pixel
+    # PIL's affine map goes from output to input coordinates, pixel corners at whole numbers
+    affine = (scale, 0, own[1] - scale * column, 0, scale, own[0] - scale * row)
+    picture, stencil = (
+        Image.fromarray(pixels).transform(
+            (frame.shape[1], frame.shape[0]),
+            Image.Transform.AFFINE,
+            affine,
+            Image.Resampling.BICUBIC,
+        )
+        for pixels in (photo.pixels, np.where(photo.foreground, 255, 0).astype(np.uint8))
+    )
+    share = np.asarray(stencil, np.float32)[..., None] / 255
+    blended = np.asarray(picture, np.float32) * share + frame * (1 - share)
+    return np.rint(blended).clip(0, 255).astype(np.uint8)

@@ -1,0 +1,161 @@
+"""All measures of one edited clip, and of every clip of one case."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+
+from refract.evaluation.measures.perceptual import PerceptualDistance
+from refract.evaluation.measures.photo_similarity import ImageEncoder, PhotoSimilarity, cosines
+from refract.evaluation.measures.product import (
+    Clip,
+    Measured,
+    ProductPhoto,
+    Region,
+    background_measures,
+    colour_measures,
+    finite_mean,
+    merged,
+    outside_only,
+)
+from refract.evaluation.measures.product_fidelity import with_fidelity
+from refract.evaluation.measures.product_motion import ProductMotion
+from refract.evaluation.measures.product_shape import ProductFinder, shape_measures
+from refract.evaluation.measures.source_motion import SourceMotion
+from refract.models.clip import ClipModel
+
+ClipScores = dict[str, float]  # dotted metric -> value
+ClipSeries = dict[str, list[float]]  # dotted metric -> a value a frame, or a pair of frames
+
+
+@dataclass(frozen=True)
+class EditCase:
+    """The clips of one case and what they are held against; None where the case has none.
+
+    clips: variant -> `[T, H, W, 3]`; `source` is among them.
+    region: where the product shall be, `[T, H, W]`. background: what must not change.
+    prompt: what the edit shall show, in words.
+    """
+
+    name: str
+    clips: Mapping[str, Clip]
+    photo: ProductPhoto | None = None
+    region: Region | None = None
+    background: Region | None = None
+    prompt: str | None = None
+
+    @property
+    def source(self) -> Clip:
+        return self.clips["source"]
+
+
+@dataclass
+class CaseScorer:
+    """Scores the clips of one case; what depends on source and photo alone is computed once.
+
+    A clip equal to one already scored is not scored again. What the case, or the configuration,
+    lacks leaves its measures out: they have no key then. `edit_metric_definitions` says what each
+    key means.
+    """
+
+    case: EditCase
+    clip_model: ClipModel
+    perceptual: PerceptualDistance | None  # None leaves its measure out
+    dino: ImageEncoder | None = None  # None leaves its measures out
+    _seen: dict[bytes, Measured] = field(default_factory=dict)
+
+    def measured(self, variant: str) -> Measured:
+        """Scores and series together."""
+        frames = self.case.clips[variant]
+        content = hashlib.sha256(frames.tobytes()).digest()
+        if content not in self._seen:
+            self._seen[content] = self._measure(frames)
+        return self._seen[content]
+
+    def scores(self, variant: str) -> ClipScores:
+        """One value a metric; nan where a measure has no value for this clip."""
+        return self.measured(variant).scores
+
+    def series(self, variant: str) -> ClipSeries:
+        """The same by frame, T values, or by pair of adjacent frames, T - 1 values.
+
+        Under the keys of the scores they unfold, for those that can be told frame by frame.
+        """
+        return self.measured(variant).series
+
+    def _measure(self, frames: Clip) -> Measured:
+        features = self._features(frames)
+        parts = [self._motion.measures(frames, features)]
+        if self.case.prompt is not None:
+            words = self._prompt_features
+            parts.append(cosines(f"product.{self.clip_model.key}_t", features, words))
+        parts += self._product(frames, features)
+        if self.case.background is not None:
+            parts += self._background(frames, self.case.background)
+        return with_fidelity(merged(*parts))
+
+    def _product(self, frames: Clip, features: torch.Tensor) -> list[Measured]:
+        """Likeness to the photo: whole frames, and the product where both know where it is."""
+        parts, region = [], self._product_region
+        for similarity in self._similarities:
+            is_clip = similarity.encoder is self.clip_model
+            own = features if is_clip else similarity.encoder.image_features(list(frames))
+            parts.append(similarity.frames(own))
+            if region is not None:
+                parts.append(similarity.crops(frames, region))
+        if region is not None:
+            assert self.case.photo is not None
+            parts.append(colour_measures(frames, region, self.case.photo))
+        if self._finder is not None and region is not None:
+            found = self._finder.find(frames)
+            parts += [shape_measures(found, region), self._product_motion.measures(frames, found)]
+        return parts
+
+    def _background(self, frames: Clip, background: Region) -> list[Measured]:
+        parts = [background_measures(frames, self.case.source, background)]
+        if self.perceptual is not None:
+            kept = outside_only(frames, self.case.source, background)
+            distances = self.perceptual(list(kept), list(self.case.source))
+            key = f"background.{self.perceptual.key}"
+            parts.append(Measured({key: finite_mean(distances)}, {key: distances}))
+        return parts
+
+    def _features(self, frames: Clip) -> torch.Tensor:
+        return self.clip_model.image_features(list(frames))
+
+    @cached_property
+    def _motion(self) -> SourceMotion:
+        return SourceMotion(self.case.source, self._features(self.case.source))
+
+    @cached_property
+    def _prompt_features(self) -> torch.Tensor:
+        assert self.case.prompt is not None
+        return self.clip_model.prompt_features(self.case.prompt)
+
+    @cached_property
+    def _similarities(self) -> list[PhotoSimilarity]:
+        if self.case.photo is None:
+            return []
+        encoders = [self.clip_model, *([] if self.dino is None else [self.dino])]
+        return [PhotoSimilarity(encoder, self.case.photo) for encoder in encoders]
+
+    @cached_property
+    def _product_region(self) -> Region | None:
+        """Where the product shall be, if the photo's product is known to hold it against."""
+        photo = self.case.photo
+        return None if photo is None or photo.foreground is None else self.case.region
+
+    @cached_property
+    def _product_motion(self) -> ProductMotion:
+        assert self.case.region is not None
+        motion = self._motion
+        return ProductMotion(self.case.source, motion.flows, motion.hidden, self.case.region)
+
+    @cached_property
+    def _finder(self) -> ProductFinder | None:
+        if self._product_region is None or self.case.background is None:
+            return None
+        assert self.case.photo is not None
+        return ProductFinder(self.case.photo, self.case.source, self.case.background)

@@ -1,0 +1,116 @@
+"""Mean absolute error inside each class of the semantic maps, and its mean over the classes.
+
+The error of all pixels says little of what matters: pedestrians are few pixels. Here each class
+pools its pixels over all scenes, and `class_l1` lets every class weigh alike.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import bootstrap
+
+from refract.evaluation.infrared.semantic_classes import ColourMap, SemanticClasses
+from refract.evaluation.measures.bootstrap import MeanInterval
+
+Gray = NDArray[np.uint8]  # [H, W]
+Table = NDArray[np.float64]  # [scenes, classes]
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How the intervals of a value of the whole set are made: scenes are drawn again."""
+
+    resamples: int = 1000
+    seed: int = 0
+    confidence: float = 0.95
+
+
+@dataclass(frozen=True)
+class ClassErrors:
+    """pixels: of each class in each scene. absolute: variant -> summed error there, fractions."""
+
+    names: tuple[str, ...]
+    about: str
+    pixels: Table
+    absolute: Mapping[str, Table]
+
+    def of_scenes(self, members: Sequence[int]) -> "ClassErrors":
+        """The same of some scenes only."""
+        chosen = list(members)
+        absolute = {name: table[chosen] for name, table in self.absolute.items()}
+        return ClassErrors(self.names, self.about, self.pixels[chosen], absolute)
+
+    def by_class(self, variant: str) -> NDArray[np.float64]:
+        """Mean absolute error `[classes]`, fraction of full scale; nan for a class not there."""
+        return _ratio(self.absolute[variant], self.pixels)
+
+    def class_interval(
+        self, variant: str, place: int, resampling: Resampling
+    ) -> MeanInterval | None:
+        """Error of one class with its interval over scenes; None where no scene shows it."""
+        there = self.pixels[:, place] > 0
+        one = slice(place, place + 1)
+        return _interval(self.absolute[variant][there, one], self.pixels[there, one], resampling)
+
+    def macro_interval(self, variant: str, resampling: Resampling) -> MeanInterval | None:
+        """Mean over the classes of their errors, with its interval over scenes."""
+        return _interval(self.absolute[variant], self.pixels, resampling)
+
+
+def class_errors(
+    variants: Mapping[str, Sequence[Gray]],
+    truths: Sequence[Gray],
+    maps: Sequence[ColourMap],
+    classes: SemanticClasses,
+) -> ClassErrors:
+    """Errors of every variant's pictures, 8-bit `[H, W]`, summed by scene and class."""
+    count = len(classes.names)
+    pixels: list[Table] = []
+    absolute: dict[str, list[Table]] = {name: [] for name in variants}
+    for scene, (truth, colours) in enumerate(zip(truths, maps, strict=True)):
+        place = classes.index(colours)
+        pixels.append(_sums(np.ones(place.shape), place, count))
+        for name, pictures in variants.items():
+            error = np.abs(pictures[scene].astype(np.float64) - truth) / 255
+            absolute[name].append(_sums(error, place, count))
+    stacked = {name: np.stack(sums) for name, sums in absolute.items()}
+    return ClassErrors(classes.names, classes.about, np.stack(pixels), stacked)
+
+
+def _sums(values: NDArray[np.floating], places: NDArray[np.int64], count: int) -> Table:
+    inside = places >= 0
+    return np.asarray(np.bincount(places[inside], values[inside], count), np.float64)
+
+
+def _ratio(absolute: Table, pixels: Table, axis: int = 0) -> NDArray[np.float64]:
+    """Summed errors over summed pixels; nan where there are none."""
+    total, size = absolute.sum(axis), pixels.sum(axis)
+    return np.divide(total, size, out=np.full(size.shape, np.nan), where=size > 0)
+
+
+def _interval(absolute: Table, pixels: Table, resampling: Resampling) -> MeanInterval | None:
+    """Mean over the classes of the pooled errors; percentile bootstrap over the rows."""
+    count = len(pixels)
+    if count == 0:
+        return None
+
+    def value(rows: NDArray[np.int64], axis: int = -1) -> NDArray[np.float64]:
+        # a draw that misses every scene of a class is the mean of the others
+        return np.asarray(np.nanmean(_ratio(absolute[rows], pixels[rows], axis - 1), -1))
+
+    whole = float(value(np.arange(count)))
+    if count == 1:
+        return MeanInterval(whole, whole, whole, 1)
+    found = bootstrap(
+        (np.arange(count),),
+        value,
+        n_resamples=resampling.resamples,
+        confidence_level=resampling.confidence,
+        method="percentile",
+        batch=max(1, 10**7 // pixels.size),  # draws at a time, some 100 MB
+        vectorized=True,
+        rng=np.random.default_rng(resampling.seed),
+    ).confidence_interval
+    return MeanInterval(whole, float(found.low), float(found.high), count)

@@ -1,0 +1,228 @@
+"""Generated infrared pictures against the truth, beside the baselines and the wrong-map runs."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refract.base.on_demand import OnDemand
+from refract.evaluation.infrared.baselines import Baseline, fit_baselines, has_semantics
+from refract.evaluation.infrared.class_error import ClassErrors, Resampling, class_errors
+from refract.evaluation.infrared.scenes import Gray, Scene, load_scenes, predictions
+from refract.evaluation.infrared.scores import InfraredScorer, Scores, as_rgb
+from refract.evaluation.infrared.semantic_classes import find_classes, load_palette
+from refract.evaluation.measures.bootstrap import MeanInterval
+from refract.evaluation.measures.metrics_file import Tree, put, put_interval
+from refract.evaluation.measures.perceptual import PerceptualDistance
+from refract.evaluation.measures.set_distance import ImageFeatures, SetDistances, set_distances
+
+logger = logging.getLogger(__name__)
+
+RUN = "adapter"  # the variant that is the result; every other one is a baseline
+CONTROLS = ("shuffled_map", "zero_map")  # the same adapter under a wrong and an empty map
+DAYTIMES = ("day", "night")
+CLASS_COLUMNS = ("variant", "class", "scenes", "pixels", "l1", "l1_low", "l1_high")
+
+Interval = Callable[[Sequence[float]], MeanInterval | None]
+
+
+@dataclass(frozen=True)
+class InfraredEvaluation:
+    """What was compared and how it scored; `scores` and `pictures` by variant.
+
+    classes: None where no semantic map tells classes apart. distances: None if not asked for.
+    """
+
+    scenes: Sequence[Scene]
+    pictures: Mapping[str, Sequence[Gray]] = field(default_factory=dict)
+    scores: dict[str, Scores] = field(default_factory=dict)
+    classes: ClassErrors | None = None
+    distances: SetDistances | None = None
+
+
+def collect_pictures(
+    triptychs: Path, infrared: Path, scenes: Sequence[Scene]
+) -> dict[str, Sequence[Gray]]:
+    """Pictures by variant: the run, its controls (those that were made) and the baselines.
+
+    Each is read or made when it is asked for.
+
+    Raises:
+        InputError: a missing picture or one of the wrong shape.
+    """
+    pictures = {RUN: predictions(infrared / RUN, scenes)}
+    for name in CONTROLS:
+        if (infrared / name).is_dir():
+            pictures[name] = predictions(infrared / name, scenes)
+        else:
+            logger.warning("%s: not there; baseline.%s is left out", infrared / name, name)
+    for name, answer in fit_baselines(load_scenes(triptychs, "train")).items():
+        pictures[name] = _answers(answer, scenes)
+    return pictures
+
+
+def _answers(answer: Baseline, scenes: Sequence[Scene]) -> Sequence[Gray]:
+    return OnDemand(len(scenes), lambda place: answer(scenes[place]))
+
+
+def _shown(pictures: Sequence[Gray]) -> Sequence[NDArray[np.uint8]]:
+    """Pictures with three equal channels."""
+    return OnDemand(len(pictures), lambda place: as_rgb(pictures[place]))
+
+
+def evaluate_infrared(
+    triptychs: Path,
+    infrared: Path,
+    perceptual: PerceptualDistance,
+    features: ImageFeatures | None = None,
+) -> InfraredEvaluation:
+    """Score every variant on the test scenes that have a truth; empty where none has.
+
+    Without `features` the distance between the sets of pictures is left out.
+    """
+    scenes = load_scenes(triptychs, "test")
+    if not scenes:
+        return InfraredEvaluation([])
+    pictures = collect_pictures(triptychs, infrared, scenes)
+    scorer = InfraredScorer(scenes, perceptual)
+    scores = scorer.all_scores(pictures)
+    truths = OnDemand(len(scenes), lambda place: scenes[place].infrared)
+    classes = None
+    if has_semantics(scenes):
+        maps = OnDemand(len(scenes), lambda place: scenes[place].semantic)
+        found = find_classes(maps, load_palette(triptychs))
+        classes = class_errors(pictures, truths, maps, found)
+    distances = None
+    if features is not None:
+        sets = {name: _shown(made) for name, made in pictures.items()}
+        distances = set_distances(sets, _shown(truths), features)
+    return InfraredEvaluation(scenes, pictures, scores, classes, distances)
+
+
+def infrared_metrics(
+    result: InfraredEvaluation, interval: Interval, resampling: Resampling | None = None
+) -> Tree:
+    """The metrics tree: the run's means, `day.` and `night.` apart, and each `baseline.`.
+
+    A baseline also holds `gain_psnr`: the mean paired difference run minus baseline, in dB; the
+    one against `best_baseline` stands at the top as `gain_psnr_best`. `resampling` makes the
+    intervals of values of the whole set.
+    """
+    tree: Tree = {"count": len(result.scenes)}
+    if not result.scenes:
+        return tree
+    run, drawn = result.scores[RUN], resampling or Resampling()
+    _put_scores(tree, "", run, interval)
+    _put_whole(tree, "", result, RUN, drawn)
+    _put_best_gain(tree, result, interval)
+    groups = {name: _of_daytime(result.scenes, name) for name in DAYTIMES}
+    for name, members in groups.items():
+        if members:
+            put(tree, f"{name}.count", len(members))
+            _put_scores(tree, f"{name}.", _subset(run, members), interval)
+            if result.classes is not None:
+                errors = result.classes.of_scenes(members)
+                put_interval(tree, f"{name}.class_l1", errors.macro_interval(RUN, drawn))
+    for variant, scores in result.scores.items():
+        if variant == RUN:
+            continue
+        above = f"baseline.{variant}."
+        _put_scores(tree, above, scores, interval)
+        _put_whole(tree, above, result, variant, drawn)
+        put_interval(tree, f"{above}gain_psnr", interval(_gains(result, variant)))
+        for name, members in groups.items():
+            for metric in ("psnr", "ssim"):
+                chosen = interval([scores[metric][i] for i in members])
+                if chosen is not None:
+                    put(tree, f"{above}{name}.{metric}", chosen.mean)
+    return tree
+
+
+def best_baseline(result: InfraredEvaluation) -> str | None:
+    """The answer without a model that has the highest mean PSNR; None where none was scored."""
+    means = {
+        variant: float(np.mean(scores["psnr"]))
+        for variant, scores in result.scores.items()
+        if variant != RUN and variant not in CONTROLS
+    }
+    return max(means, key=means.__getitem__) if means else None
+
+
+def infrared_about(result: InfraredEvaluation) -> Tree:
+    """What a reader of the metrics must know of the classes and of the sets' distance."""
+    about: Tree = {}
+    if result.classes is not None:
+        names = ", ".join(result.classes.names)
+        about["classes"] = f"{result.classes.about}: {names}"
+    if result.distances is not None:
+        about[result.distances.key] = result.distances.about
+    return about
+
+
+def _put_scores(tree: Tree, above: str, scores: Mapping[str, list[float]], mean: Interval) -> None:
+    for metric, values in scores.items():
+        put_interval(tree, above + metric, mean(values))
+
+
+def _put_whole(
+    tree: Tree, above: str, result: InfraredEvaluation, variant: str, drawn: Resampling
+) -> None:
+    """The values of the whole set: the error over classes and, if measured, the sets' distance."""
+    if result.classes is not None:
+        put_interval(tree, f"{above}class_l1", result.classes.macro_interval(variant, drawn))
+    if result.distances is not None and variant in result.distances.values:
+        put(tree, above + result.distances.key, result.distances.values[variant])
+
+
+def _put_best_gain(tree: Tree, result: InfraredEvaluation, interval: Interval) -> None:
+    best = best_baseline(result)
+    if best is not None:
+        put_interval(tree, "gain_psnr_best", interval(_gains(result, best)))
+        put(tree, "best_baseline", best)
+
+
+def _gains(result: InfraredEvaluation, variant: str) -> list[float]:
+    """PSNR of the run minus that of the variant, scene by scene, dB."""
+    pairs = zip(result.scores[RUN]["psnr"], result.scores[variant]["psnr"], strict=True)
+    return [ours - theirs for ours, theirs in pairs]
+
+
+def _of_daytime(scenes: Sequence[Scene], name: str) -> list[int]:
+    return [i for i, scene in enumerate(scenes) if scene.daytime == name]
+
+
+def _subset(scores: Scores, members: Sequence[int]) -> Scores:
+    return {metric: [values[i] for i in members] for metric, values in scores.items()}
+
+
+def infrared_rows(result: InfraredEvaluation) -> list[tuple[object, ...]]:
+    """Long-format rows: item, daytime, variant, metric, value."""
+    return [
+        (scene.id, scene.daytime, variant, metric, values[i])
+        for variant, scores in result.scores.items()
+        for metric, values in scores.items()
+        for i, scene in enumerate(result.scenes)
+    ]
+
+
+def class_rows(
+    result: InfraredEvaluation, resampling: Resampling | None = None
+) -> list[tuple[object, ...]]:
+    """Rows of `CLASS_COLUMNS`: the error of each variant inside each class; none without classes.
+
+    `l1` is a fraction of full scale over all pixels of the class; its interval is over scenes.
+    """
+    classes, rows = result.classes, list[tuple[object, ...]]()
+    if classes is None:
+        return rows
+    for variant in classes.absolute:
+        for place, name in enumerate(classes.names):
+            found = classes.class_interval(variant, place, resampling or Resampling())
+            if found is not None:
+                pixels = int(classes.pixels[:, place].sum())
+                values = (found.mean, found.low, found.high)
+                rows.append((variant, name, found.count, pixels, *values))
+    return rows

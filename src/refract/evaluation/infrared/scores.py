@@ -1,0 +1,69 @@
+"""All measures of one generated infrared picture against its scene's truth."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from einops import repeat
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from refract.evaluation.infrared.baselines import luma
+from refract.evaluation.infrared.scenes import Gray, Scene
+from refract.evaluation.measures.geometric_drift import geometry_scores, scene_geometry
+from refract.evaluation.measures.image import l1, psnr, ssim, to_unit
+from refract.evaluation.measures.ms_ssim import ms_ssim, ms_ssim_key
+from refract.evaluation.measures.perceptual import PerceptualDistance
+
+Scores = dict[str, list[float]]  # metric -> one value a scene, in the order of the scenes
+
+
+@dataclass(frozen=True)
+class InfraredScorer:
+    """Scores pictures of the same scenes, one scene in memory at a time."""
+
+    scenes: Sequence[Scene]
+    perceptual: PerceptualDistance
+
+    def scores(self, pictures: Sequence[Gray]) -> Scores:
+        """Every measure of one picture a scene, 8-bit `[P, P]`.
+
+        Single channel, native resolution, no resize. The perceptual distance sees the picture as
+        three equal channels. nan where a measure has nothing to hold a picture against.
+        """
+        return self.all_scores({"": pictures})[""]
+
+    def all_scores(self, variants: Mapping[str, Sequence[Gray]]) -> dict[str, Scores]:
+        """As `scores`, by variant; what depends on a scene alone is computed once."""
+        measured = []
+        for place, scene in enumerate(tqdm(self.scenes, desc="infrared metrics", unit="scene")):
+            made = [pictures[place] for pictures in variants.values()]
+            measured.append(self._measure(scene, made))
+        # A measure that the smallest picture is too small for is one that no other has.
+        names = [name for name in measured[0][0] if all(name in one[0] for one in measured)]
+        return {
+            variant: {name: [one[place][name] for one in measured] for name in names}
+            for place, variant in enumerate(variants)
+        }
+
+    def _measure(self, scene: Scene, pictures: Sequence[Gray]) -> list[dict[str, float]]:
+        """The measures of several pictures of one scene."""
+        truth = to_unit(scene.infrared)
+        geometry = scene_geometry(luma(scene) / 255, truth)
+        key = ms_ssim_key(min(truth.shape))
+        shown = [as_rgb(picture) for picture in pictures]
+        distances = self.perceptual(shown, [as_rgb(scene.infrared)] * len(shown))
+        found = []
+        for picture, distance in zip(pictures, distances, strict=True):
+            image = to_unit(picture)
+            one = {"psnr": psnr(image, truth), "ssim": ssim(image, truth)}
+            if key is not None:
+                one[key] = ms_ssim(image, truth)
+            one |= {self.perceptual.key: distance, "l1": l1(image, truth)}
+            found.append(one | geometry_scores(image, geometry))
+        return found
+
+
+def as_rgb(picture: Gray) -> NDArray[np.uint8]:
+    """`[H, W]` -> three equal channels `[H, W, 3]`."""
+    return np.asarray(repeat(picture, "h w -> h w c", c=3))

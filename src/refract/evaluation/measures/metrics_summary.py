@@ -1,0 +1,65 @@
+"""The few rows of the metrics that are read every day, out of the tree that holds them all.
+
+`dvc metrics diff` and `dvc exp show` print a row or column for each number of a metrics file, so
+the files that DVC tracks hold the summary; everything else, with every interval and definition,
+is in metrics/details.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from refract.evaluation.measures.metrics_file import Tree, put
+
+# Patterns of dotted keys, in the order of the rows. `clip*` and the perceptual distance go by
+# another name where the canonical model is not at hand.
+INFRARED_ROWS = (
+    "count",
+    "psnr", "psnr_low", "psnr_high",
+    "ssim", "ms_ssim*", "lpips", "perceptual_micro",
+    "class_l1", "edge_f1", "drift_px",
+    "fid", "frechet_*",
+    "day.psnr", "night.psnr",
+    "gain_psnr_best", "baseline.shuffled_map.gain_psnr",
+)  # fmt: skip
+EDIT_ROWS = (
+    "count",
+    "product.fidelity", "product.histogram_overlap", "product.delta_e",
+    "product.clip*_i_crop", "product.clip*_t", "product.dino_i_crop",
+    "background.psnr", "background.lpips", "background.perceptual_micro",
+    "temporal.motion_fidelity_dis", "temporal.relative_warp_error",
+    "gain.product.histogram_overlap",
+    "gain.product.histogram_overlap_low", "gain.product.histogram_overlap_high",
+    "gain.background.psnr",
+    "preference.product.rate", "preference.motion.rate",
+    "fallbacks.*",
+)  # fmt: skip
+
+
+def summarise(details: Mapping[str, Any], rows: Sequence[str]) -> Tree:
+    """The numbers of `details` whose dotted key fits a pattern of `rows`, in that order.
+
+    A pattern without a match adds nothing: what was not measured has no row. The ends of an
+    interval, `*_low` and `*_high`, are taken only where a pattern names them so.
+    """
+    numbers = dict(flatten(details))
+    summary: Tree = {}
+    for pattern in rows:
+        for key, value in numbers.items():
+            if fnmatchcase(key, pattern) and _is_end(key) == _is_end(pattern):
+                put(summary, key, value)
+    return summary
+
+
+def _is_end(key: str) -> bool:
+    return key.endswith(("_low", "_high"))
+
+
+def flatten(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, float]]:
+    """(dotted key, number) of every number in the tree; texts are no metrics."""
+    for name, value in tree.items():
+        key = f"{above}{name}"
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{key}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield key, value

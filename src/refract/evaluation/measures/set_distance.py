@@ -1,0 +1,101 @@
+"""How far a set of pictures is from a set of true ones as a whole, whatever picture pairs which.
+
+With the weights of the FID's Inception it is the FID. Without them it is the Frechet distance over
+the image embeddings of the configured CLIP, under that CLIP's own key: its values compare only
+with themselves.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refract.evaluation.measures.frechet_distance import enough_images, frechet_distance
+from refract.evaluation.measures.inception_features import load_inception
+from refract.models.clip import ClipModel
+
+logger = logging.getLogger(__name__)
+
+Images = Sequence[NDArray[np.uint8]]
+_FEW = 2048  # below it clean-fid warns of its own figures
+
+
+class ImageFeatures(Protocol):
+    """Features `[N, D]` of 8-bit RGB images, and the metrics key of their Frechet distance."""
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def about(self) -> str: ...
+
+    @property
+    def dimension(self) -> int: ...
+
+    def __call__(self, images: Images) -> NDArray[np.floating]: ...
+
+
+@dataclass(frozen=True)
+class ClipImageFeatures:
+    """Unit-length image embeddings of a CLIP, behind its own resize, crop and normalisation."""
+
+    clip: ClipModel
+    key: str
+    about: str
+
+    @property
+    def dimension(self) -> int:
+        return len(self(_ONE_BLACK)[0])
+
+    def __call__(self, images: Images) -> NDArray[np.floating]:
+        return np.asarray(self.clip.image_features(images).numpy())
+
+
+_ONE_BLACK = [np.zeros((32, 32, 3), np.uint8)]
+
+
+@dataclass(frozen=True)
+class SetDistances:
+    """Distance of each variant's pictures to the truths; none where the set was too small."""
+
+    key: str
+    about: str
+    values: Mapping[str, float]
+
+
+def choose_features(
+    inception_weights: str | None, clip: ClipModel, clip_name: str
+) -> ImageFeatures:
+    """The FID's Inception if its weights are configured, else the CLIP's embeddings.
+
+    Raises:
+        InputError: a configured weights file that is missing or does not fit.
+    """
+    if inception_weights is not None:
+        return load_inception(Path(inception_weights), clip.device)
+    key = f"frechet_{clip.key}"
+    about = f"Frechet distance over the image embeddings of {clip_name}; not FID (no weights)"
+    return ClipImageFeatures(clip, key, about)
+
+
+def set_distances(
+    variants: Mapping[str, Images], truths: Images, features: ImageFeatures
+) -> SetDistances:
+    """Frechet distance of each set of 8-bit RGB images to the truths; lower is closer.
+
+    None is computed where the truths do not outnumber the features: their covariance would be
+    singular, and the figure would tell the count of images before it told their likeness.
+    """
+    count, needed = len(truths), features.dimension
+    if not enough_images(count, needed):
+        note = f"left out: {count} images, must be more than its {needed} features"
+        logger.info("%s %s", features.key, note)
+        return SetDistances(features.key, f"{features.about}; {note}", {})
+    note = f"{count} images" + (f", fewer than {_FEW}: biased upwards" if count < _FEW else "")
+    true = features(truths)
+    values = {name: frechet_distance(features(made), true) for name, made in variants.items()}
+    return SetDistances(features.key, f"{features.about}; {note}", values)

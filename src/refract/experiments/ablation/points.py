@@ -1,0 +1,113 @@
+"""The points of a sweep as DVC experiments: their names and what stands behind a name.
+
+A name ends in a digest of the commit, of the uncommitted changes to the pipeline's inputs and of
+the point's settings. So a finished experiment of that name is the result asked for.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dvc.repo import Repo
+
+from refract.base.errors import InputError, shorten
+from refract.base.yaml_files import read_yaml
+from refract.experiments.ablation.grids import Grid, with_overrides
+from refract.experiments.compare.revisions import changed_files, find_revision, git, pipeline_inputs
+
+_DIGEST = 8  # hexadecimal digits of the digest in a name
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What experiments start from: a commit, and the changes to the pipeline's inputs since."""
+
+    commit: str
+    changed: tuple[str, ...]
+    digest: str
+
+    def __str__(self) -> str:
+        if not self.changed:
+            return f"commit {self.commit[:7]}"
+        return f"commit {self.commit[:7]} with uncommitted changes of {', '.join(self.changed)}"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point as an experiment. `as_present`: it equals params.yaml but for the common settings.
+
+    error: why it has no result; empty where it has one or nothing is known yet.
+    """
+
+    label: str
+    overrides: Mapping[str, Any]
+    experiment: str
+    as_present: bool
+    reused: bool = False
+    error: str = ""
+
+    def failed(self, error: str) -> "Point":
+        return replace(self, error=error)
+
+
+def find_origin(repo: Repo) -> Origin:
+    """The present state of the pipeline's inputs.
+
+    Raises:
+        InputError: an input that git does not know, which DVC would not take along.
+    """
+    inputs = pipeline_inputs(repo)
+    unknown = git(repo, "ls-files", "--others", "--exclude-standard", "-z", "--", *inputs)
+    if unknown:
+        first, *rest = unknown.decode().rstrip("\0").split("\0")
+        more = f" (and {len(rest)} more)" if rest else ""
+        raise InputError(
+            f"{first}{more}: git does not track it, so an experiment would run without it; "
+            f"`git add {first}`"
+        )
+    head = find_revision(repo, "HEAD")
+    assert head.sha is not None
+    changed = changed_files(repo, head, find_revision(repo, "workspace"), inputs)
+    difference = git(repo, "diff", "--binary", "HEAD", "--", *inputs)
+    return Origin(head.sha, tuple(changed), hashlib.sha256(difference).hexdigest())
+
+
+def make_points(name: str, grid: Grid, origin: Origin, params_path: Path) -> list[Point]:
+    """Every point of a grid, in its order."""
+    params = read_yaml(params_path)
+    points = []
+    for label in grid.points:
+        overrides = grid.overrides(label)
+        told = json.dumps([origin.commit, origin.digest, overrides], sort_keys=True)
+        digest = hashlib.sha256(told.encode()).hexdigest()[:_DIGEST]
+        slug = re.sub(
+            r"[^A-Za-z0-9_.+=-]|\.(?=\.|$)", "_", label
+        )  # git allows no ".." and "." last
+        as_present = with_overrides(params, grid.points[label]) == params
+        points.append(Point(label, overrides, f"{name}-{slug}-{digest}", as_present))
+    return points
+
+
+def hydra_override(key: str, value: object) -> str:
+    """`key=value` in the grammar of `dvc exp run -S` (Hydra's), whatever the value looks like."""
+    return f"{key}={_hydra_value(value)}"
+
+
+def _hydra_value(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, list):
+        return f"[{','.join(_hydra_value(item) for item in value)}]"
+    if not isinstance(value, str):
+        raise InputError(f"{shorten(value)}: no value that a setting can have")
+    # Within quotes only a quote is escaped, and the backslashes right before one.
+    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), value)
+    return f"'{escaped}'"

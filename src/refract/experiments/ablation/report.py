@@ -1,0 +1,141 @@
+"""Everything a sweep leaves behind in its folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from refract.base.atomic import replace_directory
+from refract.evaluation.measures.metrics_file import significant
+from refract.experiments.ablation import tables
+from refract.experiments.ablation.collect import summarise
+from refract.experiments.ablation.grids import Grid
+from refract.experiments.ablation.manifest import Sweep, write_sweep
+from refract.experiments.ablation.plots import draw_plots
+from refract.experiments.ablation.points import Point
+from refract.experiments.ablation.tables import choose_metrics
+from refract.experiments.compare.item_tables import HALVES, wide
+from refract.experiments.compare.paired import Difference, Resampling, paired_differences
+from refract.experiments.compare.printing import beyond_noise_line
+
+
+def write_report(
+    sweep: Sweep, grid: Grid, items: pd.DataFrame, how: Resampling, folder: Path
+) -> None:
+    """Fill `folder`, which takes the place of what stood there.
+
+    `report.md`, `table.tex`, `summary.csv` (every metric), `paired.csv` (every point against the
+    present settings), `items.csv` (every value), `plots.png`, `plots.svg`, `points.json`.
+    """
+    done = [point.label for point in sweep.points if not point.error]
+    summary = summarise(items, done, grid.half, how.interval)
+    metrics = choose_metrics(summary["metric"], grid.half, grid.metrics)
+    labels = [point.label for point in sweep.points]
+    baselines = [row for row in summary["row"].unique() if row not in labels]
+    cells = tables.formatted(summary, metrics, [*labels, *baselines])
+    base = base_point(sweep)
+    paired = paired_with(items, base.label, done, grid, how)
+    paths = {name: f"plots.{name}" for name in ("png", "svg")}
+    with replace_directory(folder) as place:
+        write_sweep(sweep, place)
+        texts = {
+            "report.md": _document(sweep, grid, cells, paired, base),
+            "table.tex": tables.as_latex(cells, grid.axis.name, _caption(grid), sweep.grid),
+            "summary.csv": tables.as_csv(summary),
+            "paired.csv": _paired_csv(paired, base.label),
+            "items.csv": items.to_csv(index=False, lineterminator="\n"),
+        }
+        for name, text in texts.items():
+            (place / name).write_text(text, encoding="utf-8")
+        files = [place / name for name in paths.values()]
+        draw_plots(summary, metrics, labels, grid.axis, grid.title, files)
+
+
+def base_point(sweep: Sweep) -> Point:
+    """The point the others are held against: the present settings, else the first with a result."""
+    done = [point for point in sweep.points if not point.error]
+    return next((point for point in done if point.as_present), done[0])
+
+
+def paired_with(
+    items: pd.DataFrame, base: str, labels: Sequence[str], grid: Grid, how: Resampling
+) -> dict[str, list[Difference]]:
+    """Point -> its differences to the base over common items; the base itself is left out."""
+    result = HALVES[grid.half].result
+    values = {label: wide(items[items["point"] == label], result) for label in labels}
+    return {
+        label: paired_differences(values[base], table, how)
+        for label, table in values.items()
+        if label != base
+    }
+
+
+def _paired_csv(paired: dict[str, list[Difference]], base: str) -> str:
+    columns = ["point", "base", "metric", "difference", "low", "high", "count", "verdict", "p"]
+    rows = [
+        (
+            label, base, d.metric, significant(d.difference.mean), significant(d.difference.low),
+            significant(d.difference.high), d.difference.count, d.verdict, significant(d.p),
+        )
+        for label, differences in paired.items()
+        for d in differences
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns).to_csv(index=False, lineterminator="\n")
+
+
+def _caption(grid: Grid) -> str:
+    return f"{grid.title}. Mean over n items with its 95% bootstrap interval."
+
+
+def _document(
+    sweep: Sweep,
+    grid: Grid,
+    cells: pd.DataFrame,
+    paired: dict[str, list[Difference]],
+    base: Point,
+) -> str:
+    metrics = [name for name in cells.columns if name != "n"]
+    blocks = [f"# {grid.title}", grid.about, f"At {sweep.origin}."]
+    if grid.common:
+        settings = ", ".join(f"`{key}` {value}" for key, value in grid.common.items())
+        blocks.append(f"Every point with {settings}.")
+    blocks.append(tables.as_markdown(cells, grid.axis.name))
+    blocks.append(
+        "Mean over n items [95% percentile-bootstrap interval over items]. Arrows: which way is "
+        "better; →1: the nearer to 1. Baselines below the points; `plain of x` and the like: that "
+        "baseline depends on the settings of point x."
+    )
+    if sweep.failed:
+        blocks.append("Failed, hence empty:")
+        blocks.append("\n".join(f"- {point.label}: {point.error}" for point in sweep.failed))
+    blocks.append("![Plots](plots.png)")
+    if paired:
+        blocks += _paired_section(metrics, paired, base)
+    return "\n\n".join(blocks) + "\n"
+
+
+def _paired_section(
+    metrics: Sequence[str], paired: dict[str, list[Difference]], base: Point
+) -> list[str]:
+    """Differences to the base; narrower than the intervals above, since items pair up."""
+    said = "the present settings" if base.as_present else "the first point"
+    rows = []
+    for label, differences in paired.items():
+        by_metric = {d.metric: d for d in differences}
+        rows.append([label, *(_paired_cell(by_metric.get(metric)) for metric in metrics)])
+    table = pd.DataFrame(rows, columns=["point", *metrics])
+    shown = [d for differences in paired.values() for d in differences if d.metric in metrics]
+    return [
+        f"## Against `{base.label}` ({said})",
+        "Paired differences over common items. **Bold**: beyond noise.",
+        str(table.to_markdown(index=False, disable_numparse=True)),
+        beyond_noise_line(shown),
+    ]
+
+
+def _paired_cell(found: Difference | None) -> str:
+    if found is None:
+        return "–"
+    difference = found.difference
+    text = f"{difference.mean:+.3g} [{difference.low:+.3g}, {difference.high:+.3g}]"
+    return f"**{text}** {found.verdict}" if found.beyond_noise else text

@@ -1,0 +1,112 @@
+"""The infrared translation of a clip's first frame, as the reference of its own edit."""
+
+import logging
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from refract.base.errors import InputError
+from refract.infrared.adapter.adapter_files import AdapterConfig
+from refract.infrared.inference.first_frame_map import FirstFrameMap
+from refract.infrared.inference.generator import InfraredGenerator, Scene
+from refract.infrared.inference.scenes import USER_VARIANT, SceneSource, read_scene
+from refract.media.video_io import read_clip
+from refract.models.flux_text_cache import embed_prompts
+from refract.models.identity import model_identity
+from refract.params.models import InfraredModel
+
+logger = logging.getLogger(__name__)
+
+_PROMPT = "a diptych of the same scene, on the right as infrared thermal photo"
+
+
+def write_infrared_reference(
+    video: Path,
+    output: Path,
+    *,
+    frame: tuple[int, int],
+    semantic: FirstFrameMap,
+    adapter: Path,
+    config: AdapterConfig,
+    model: InfraredModel,
+    steps: int,
+    seed: int,
+    device: str,
+    state: Path,
+) -> None:
+    """Translate the first frame of `video` with the trained adapter and write it as a PNG.
+
+    The picture is the square in the middle of the frame as the edit sees it, at the side of the
+    adapter's panel. Of a frame that is no square the two ends have no part in the reference.
+
+    Args:
+        frame: width and height of the edit's frame; the clip is cropped to their ratio.
+        semantic: where the frame's semantic map comes from; it is cropped as the frame is.
+        config: of the adapter.
+    Raises InputError for an adapter of another model, and for a map that does not fit the frame.
+    """
+    identity = model_identity(model.path, model.revision)
+    if config.model_identity != identity:
+        raise InputError(
+            f"{adapter}: trained on infrared model {config.model_identity}, but "
+            f"infrared_model.path = {model.path} is {identity}: train the adapter again"
+        )
+    scene = _first_frame(video, frame, semantic, config)
+    logger.info("infrared reference of %s: adapter %s, %d steps", video, adapter, steps)
+    generator = InfraredGenerator(
+        adapter, config, model, device=device, steps=steps, batch=1, seed=seed
+    )
+    texts = embed_prompts(
+        [scene.prompt],
+        model,
+        root=state,
+        model_identity=identity,
+        device=device,
+    )
+    ((_, picture),) = generator.generate([scene], texts)
+    Image.fromarray(np.repeat(picture[..., None], 3, axis=-1)).save(output)
+
+
+def reference_prompt(config: AdapterConfig) -> str:
+    """The adapter's, or the project's general one where each training picture had its own."""
+    return config.prompt or _PROMPT
+
+
+def _first_frame(
+    video: Path, frame: tuple[int, int], semantic: FirstFrameMap, config: AdapterConfig
+) -> Scene:
+    """Through files, as the segmenter and infer_ir take a user's photo and its map."""
+    pixels = read_clip(video, 1).frames[0]
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        colours = semantic.colours(pixels, _save(pixels, folder / "whole.png"))
+        cropped = None if colours is None else crop_to_ratio(colours, *frame)
+        source = SceneSource(
+            "first_frame",
+            USER_VARIANT,
+            _save(crop_to_ratio(pixels, *frame), folder / "frame.png"),
+            None if cropped is None else _save(cropped, folder / "map.png"),
+            reference_prompt(config),
+            is_user=True,
+        )
+        return read_scene(source, config.panel_px)
+
+
+def crop_to_ratio(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """The largest part of [H, W, C] in the ratio width : height around the middle.
+
+    It is the field of view that `video_io.fit_frame` keeps, at the resolution it has.
+    """
+    rows, columns = pixels.shape[:2]
+    scale = min(columns / width, rows / height)
+    inner_rows, inner_columns = round(height * scale), round(width * scale)
+    top, left = (rows - inner_rows) // 2, (columns - inner_columns) // 2
+    return pixels[top : top + inner_rows, left : left + inner_columns]
+
+
+def _save(pixels: NDArray[np.uint8], path: Path) -> Path:
+    Image.fromarray(pixels).save(path)
+    return path

@@ -1,0 +1,165 @@
+"""The infrared reference of a case as an item of the store."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from refract.base.errors import InputError
+from refract.infrared.adapter.adapter_files import CONFIG_NAME, AdapterConfig, read_config
+from refract.infrared.inference.clip_reference import reference_prompt, write_infrared_reference
+from refract.infrared.inference.first_frame_map import FirstFrameMap, choose_map
+from refract.models.flux_text_cache import embed_prompts
+from refract.models.identity import model_identity
+from refract.params.cases import Case
+from refract.params.ref_bank import BankParams
+from refract.pipeline.device import pick_device
+from refract.pipeline.import_closure import closure
+from refract.pipeline.item_store import ItemStore, hash_file, state_root
+from refract.pipeline.processes import Processes
+from refract.pipeline.shared_items import own_share
+from refract.triptychs.panels.training_maps import read_training_maps
+
+_FILE = "infrared.png"
+_INFO = "info.json"  # of the triptychs
+BLACK_MAP = "black first_frame_map"
+
+
+class InfraredReference(NamedTuple):
+    """A square PNG. fallbacks: what its making had to do without; empty for most."""
+
+    picture: Path
+    fallbacks: tuple[str, ...]
+
+
+class _Planned(NamedTuple):
+    """What the reference of one case is made from, and the key of its item."""
+
+    case: Case
+    params: BankParams
+    semantic: FirstFrameMap
+    fallbacks: tuple[str, ...]
+    key: str
+
+
+class InfraredReferenceJob:
+    """Makes what the store lacks, from one adapter. An item's key alone knows the infrared half."""
+
+    def __init__(
+        self, adapter: Path | None, triptychs: Path | None, processes: Processes | None = None
+    ) -> None:
+        """adapter: what train_ir_adapter wrote. triptychs: what it was trained on.
+
+        Raises InputError where there is no adapter.
+        """
+        if adapter is None or not adapter.is_dir():
+            raise InputError(
+                f"target_image: infer_ir needs the trained adapter; {adapter} is no folder: "
+                "run train_ir_adapter first"
+            )
+        self.adapter = adapter
+        # Where the caller does not say, they lie as dvc.yaml has them: in one folder.
+        self.info = (triptychs or adapter.parent / "triptychs") / _INFO
+        self.store = ItemStore(state_root(), "infrared_reference")
+        self.processes = processes or Processes()
+
+    def references(
+        self, cases: Mapping[str, tuple[Case, BankParams]]
+    ) -> dict[str, InfraredReference]:
+        """The translated first frame of each case, by name; when it returns, all are made.
+
+        Raises InputError for a map, clip or adapter that cannot be used.
+        """
+        planned, missing = self.processes.decide(lambda: self._plan(cases))
+        if missing and self.processes.count > 1:
+            self._embed(missing[0].params)
+        for reference in own_share(self.processes, missing, lambda one: [one.key]):
+            self._compute(reference)
+        self.processes.wait()
+        return {
+            name: InfraredReference(self.store.folder / one.key / _FILE, one.fallbacks)
+            for name, one in planned.items()
+        }
+
+    @cached_property
+    def config(self) -> AdapterConfig:
+        return read_config(self.adapter)
+
+    def _plan(
+        self, cases: Mapping[str, tuple[Case, BankParams]]
+    ) -> tuple[dict[str, _Planned], list[_Planned]]:
+        """How each case's frame is to be translated, and what of it the store lacks."""
+        planned = {name: self._planned(name, *own) for name, own in cases.items()}
+        missing = {one.key: one for one in planned.values() if self.store.get(one.key) is None}
+        return planned, list(missing.values())
+
+    def _planned(self, name: str, case: Case, params: BankParams) -> _Planned:
+        given = Path(case.first_frame_map) if case.first_frame_map is not None else None
+        semantic = choose_map(name, given, self.config, self.info)
+        key = self._key(case, params, semantic)
+        return _Planned(case, params, semantic, self._fallbacks(semantic), key)
+
+    def _embed(self, params: BankParams) -> None:
+        """Have the prompt of all references in the store before several processes want it.
+
+        One process alone embeds it when it comes to it.
+        """
+        section = params.infrared_model
+        with self.processes.main_first():
+            embed_prompts(
+                [reference_prompt(self.config)],
+                section,
+                root=state_root(),
+                model_identity=model_identity(section.path, section.revision),
+                device=pick_device(),
+                refresh=None if self.processes.main else False,  # it has been refreshed
+            )
+
+    def _fallbacks(self, semantic: FirstFrameMap) -> tuple[str, ...]:
+        """A black map where the training had maps or that is not known: `choose_map` warns of it.
+
+        Not of the item: the same picture may be no fallback to triptychs that had no maps.
+        """
+        if self.config.mode == "none" or semantic.given is not None or semantic.model is not None:
+            return ()
+        return () if read_training_maps(self.info).source == "none" else (BLACK_MAP,)
+
+    def _key(self, case: Case, params: BankParams, semantic: FirstFrameMap) -> str:
+        section = params.infrared_model
+        files = [*sorted(self.adapter.glob("*.safetensors")), self.adapter / CONFIG_NAME]
+        inputs = {path.name: hash_file(path) for path in files}
+        inputs["video"] = hash_file(Path(case.video))
+        inputs["first_frame_map"] = semantic.fingerprint()
+        return self.store.key(
+            params={
+                "steps": params.ref_bank.infrared_steps,
+                "seed": params.seed,
+                **section.result_settings(),
+                "frame": _frame(params),
+            },
+            inputs=inputs,
+            code=closure("refract.infrared.inference.clip_reference"),
+            model=model_identity(section.path, section.revision),
+        )
+
+    def _compute(self, planned: _Planned) -> None:
+        """Make the picture an item of the store."""
+        case, params = planned.case, planned.params
+        with self.store.create(planned.key) as folder:
+            write_infrared_reference(
+                Path(case.video),
+                folder / _FILE,
+                frame=_frame(params),
+                semantic=planned.semantic,
+                adapter=self.adapter,
+                config=self.config,
+                model=params.infrared_model,
+                steps=params.ref_bank.infrared_steps,
+                seed=params.seed,
+                device=pick_device(),
+                state=state_root(),
+            )
+
+
+def _frame(params: BankParams) -> tuple[int, int]:
+    return params.flowalign.width, params.flowalign.height

@@ -1,0 +1,125 @@
+"""Pictures from disk as arrays: upright, with a one-line error where a file is no picture."""
+
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from refract.base.errors import InputError
+from refract.base.files import refuse_special
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+# Pillow's modes of 8 bits a channel that it converts to RGB; of the others (16 bits, floating
+# point, CIE Lab) a conversion would clip or fail.
+_EIGHT_BIT = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
+_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+_SINGLE_CHANNEL = frozenset({"1", "L", "LA"})
+_JPEG_NOISE = 8  # chroma subsampling moves equal channels apart by a few levels
+
+
+class Infrared(NamedTuple):
+    """A single-channel picture; `kind` says what the file held."""
+
+    pixels: NDArray[np.generic]  # [H, W] uint8 or uint16
+    kind: str  # "8-bit" | "16-bit" | "three equal channels" | "colour"
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file looks like a picture by its name (`Thumbs` and hidden files do not)."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def open_upright(path: Path) -> Image.Image:
+    """Open a picture fully and turn it as its EXIF orientation says; InputError if unreadable.
+
+    Of an animation or a file of several pages it is the first picture.
+    """
+    refuse_special(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of damaged metadata
+            with Image.open(path) as image:
+                image.load()
+                ImageOps.exif_transpose(image, in_place=True)  # else a second picture in memory
+                return image
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{path}: too many pixels ({error})") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever Pillow's readers run into: struct.error, zlib.error, ...
+        detail = str(error).replace(str(path), "").strip(" '\"") or type(error).__name__
+        raise InputError(f"{path}: not a readable picture ({detail})") from error
+
+
+def open_eight_bit(path: Path) -> Image.Image:
+    """As `open_upright`; InputError too for more than 8 bits a channel and for CIE Lab."""
+    image = open_upright(path)
+    if image.mode not in _EIGHT_BIT:
+        raise InputError(f"{path}: mode {image.mode}, expected an 8-bit colour or gray picture")
+    return image
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """A picture as [H, W, 3]; transparency is dropped, gray is repeated."""
+    return np.asarray(open_eight_bit(path).convert("RGB"))
+
+
+def read_gray(path: Path) -> NDArray[np.uint8]:
+    """A picture as its luma [H, W], 0 to 255; transparency is dropped."""
+    return np.asarray(open_eight_bit(path).convert("L"))
+
+
+def read_infrared(path: Path) -> Infrared:
+    """An infrared picture as one channel, 8 or 16 bits.
+
+    Three channels become their luma; `kind` tells equal channels (a gray picture saved as RGB)
+    from a false-colour picture, whose luma is not a temperature order.
+    """
+    image = open_upright(path)
+    if image.mode == "F":
+        raise InputError(f"{path}: floating point picture, expected 8 or 16 bit infrared")
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise InputError(f"{path}: values {values.min()}..{values.max()}, expected 0..65535")
+        return Infrared(values.astype(np.uint16), "16-bit")
+    if image.mode in _SINGLE_CHANNEL:
+        return Infrared(np.asarray(image.convert("L")), "8-bit")
+    if image.mode not in _EIGHT_BIT:
+        raise InputError(f"{path}: mode {image.mode}, expected 8 or 16 bit infrared")
+    channels = np.asarray(image.convert("RGB"))
+    spread = np.ptp(channels.astype(np.int16), axis=-1).max()
+    kind = "three equal channels" if spread <= _JPEG_NOISE else "colour"
+    return Infrared(np.rint(channels @ _LUMA).astype(np.uint8), kind)
+
+
+def read_semantic(path: Path) -> NDArray[np.uint8]:
+    """A semantic map as colours [H, W, 3]; a single-channel file holds class ids and is coloured.
+
+    The colour of a class id is fixed (`class_colours`), so every picture of a data set agrees.
+    """
+    image = open_upright(path)
+    if image.mode == "F":
+        raise InputError(f"{path}: floating point picture, expected colours or class ids 0..255")
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 255:
+            raise InputError(f"{path}: class ids {values.min()} to {values.max()}, expected 0..255")
+        return class_colours()[values.astype(np.uint8)]
+    if image.mode in _SINGLE_CHANNEL:
+        return class_colours()[np.asarray(image.convert("L"))]
+    return read_rgb(path)
+
+
+def class_colours() -> NDArray[np.uint8]:
+    """Colours [256, 3] of class ids in the PASCAL VOC scheme: the bits of the id, spread out."""
+    ids = np.arange(256)
+    colours = np.zeros((256, 3), np.uint8)
+    for level in range(8):
+        for channel in range(3):
+            bit = (ids >> (3 * level + channel)) & 1 if 3 * level + channel < 8 else 0
+            colours[:, channel] |= np.asarray(bit << (7 - level), np.uint8)
+    return colours

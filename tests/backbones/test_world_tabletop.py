@@ -1,0 +1,175 @@
+"""The table-top world: determinism, geometry of masks and motions, captions, the sample cases."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from backbones.worlds.product_cases import CASES, render_case
+from backbones.worlds.tabletop import (
+    CLASSES,
+    COLOURS,
+    FRAME_PX,
+    FRAMES,
+    MOTIONS,
+    PATTERNS,
+    draw_product,
+    draw_scene,
+    packshot,
+    render,
+)
+from backbones.worlds.tabletop_captions import describe, draw_caption, name_class, vocabulary
+from refract.params.cases import load_cases
+
+DATA = Path(__file__).parents[2] / "data"
+
+
+def _generator(seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def _centroids(mask: np.ndarray) -> np.ndarray:
+    """(n, h, w) -> (n, 2): mean x, y of a mask, in pixels."""
+    y, x = np.mgrid[: mask.shape[1], : mask.shape[2]]
+    weight = mask.sum((1, 2))
+    return np.stack([(mask * x).sum((1, 2)), (mask * y).sum((1, 2))], 1) / weight[:, None]
+
+
+def test_same_seed_same_clip_and_other_seed_another() -> None:
+    first, again, other = (
+        render(draw_product(rng), draw_scene(rng), frames=[0, 16])
+        for rng in (_generator(3), _generator(3), _generator(4))
+    )
+    assert np.array_equal(first.video, again.video)
+    assert np.array_equal(first.mask, again.mask)
+    assert not np.array_equal(first.video, other.video)
+
+
+@pytest.mark.parametrize("category", CLASSES)
+def test_product_is_inside_its_mask(category: str) -> None:
+    """Repainting the product changes pixels under the mask, and no others."""
+    rng = _generator(0)
+    red = draw_product(rng, category, "red", "plain")
+    blue = draw_product(rng, category, "blue", "plain")
+    scene = draw_scene(rng, motion="standing still")
+    one, two = render(red, scene, frames=[0]), render(blue, scene, frames=[0])
+    assert np.array_equal(one.mask, two.mask)
+    changed = np.abs(one.video - two.video).max(-1)
+    assert changed[one.mask == 0].max() == 0
+    assert (changed[one.mask == 1] > 0.2).mean() > 0.5
+    assert 0.02 < one.mask.mean() < 0.5
+
+
+@pytest.mark.parametrize(
+    ("motion", "axis", "sign"),
+    [
+        ("sliding left", 0, -1),
+        ("sliding right", 0, 1),
+        ("sliding up", 1, -1),
+        ("sliding down", 1, 1),
+    ],
+)
+def test_sliding_moves_the_product_where_the_caption_says(
+    motion: str, axis: int, sign: int
+) -> None:
+    rng = _generator(1)
+    clip = render(draw_product(rng, "ball"), draw_scene(rng, motion), frames=[4, 8, 12])
+    steps = np.diff(_centroids(clip.mask), axis=0)
+    assert (sign * steps[:, axis] > 2).all()
+    assert np.abs(steps[:, 1 - axis]).max() < 1
+
+
+@pytest.mark.parametrize(("motion", "sign"), [("zooming in", 1), ("zooming out", -1)])
+def test_zooming_changes_the_size(motion: str, sign: int) -> None:
+    rng = _generator(2)
+    clip = render(draw_product(rng, "mug"), draw_scene(rng, motion), frames=[4, 8, 12])
+    assert (sign * np.diff(clip.mask.sum((1, 2))) > 0).all()
+
+
+def test_standing_still_stands_still_and_rotating_turns() -> None:
+    rng = _generator(5)
+    product, scene = draw_product(rng, "mug"), draw_scene(rng, "standing still")
+    still = render(product, scene, frames=[0, 16])
+    assert np.array_equal(still.video[0], still.video[1])
+    turning = render(product, draw_scene(rng, "rotating"), frames=[0, 16]).mask
+    assert np.abs(turning[0] - turning[1]).mean() > 0.02
+    areas = turning.sum((1, 2))
+    assert abs(areas[0] - areas[1]) < 0.1 * areas[0]
+
+
+def test_a_frame_does_not_depend_on_the_frames_beside_it() -> None:
+    rng = _generator(6)
+    product, scene = draw_product(rng), draw_scene(rng)
+    whole = render(product, scene)
+    assert whole.video.shape == (FRAMES, FRAME_PX, FRAME_PX, 3)
+    assert np.array_equal(render(product, scene, frames=[7]).video[0], whole.video[7])
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_packshot_has_a_plain_light_backdrop(seed: int) -> None:
+    rng = _generator(seed)
+    shot = packshot(rng, draw_product(rng))
+    corners = shot.video[0][[0, 0, -1, -1], [0, -1, 0, -1]]
+    bare = shot.mask[0][[0, 0, -1, -1], [0, -1, 0, -1]] == 0
+    grey = corners[bare]
+    assert np.ptp(grey, axis=-1).max(initial=0) < 1e-6
+    assert shot.mask.max() == 1
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_captions_use_the_vocabulary_and_leave_out_what_they_must(seed: int, still: bool) -> None:
+    rng = _generator(seed)
+    product, scene = draw_product(rng), draw_scene(rng)
+    words = set(vocabulary())
+    unnamed = draw_caption(rng, product, scene, still=still, named=False)
+    photo = draw_caption(rng, product, None)
+    for caption in (describe(product, scene), name_class(product, scene), unnamed, photo):
+        assert set(caption.split()) <= words
+    named_words = {product.colour, product.pattern}
+    assert not named_words & set(unnamed.split())
+    assert not named_words & set(name_class(product, scene).split())
+    assert named_words <= set(describe(product, scene).split())
+
+
+def test_vocabulary_has_no_word_twice_and_no_colour_is_a_backdrop() -> None:
+    words = vocabulary()
+    assert len(words) == len(set(words))
+    assert {*COLOURS, *PATTERNS, *CLASSES} <= set(words)
+
+
+def test_cases_cover_every_class_and_motion_and_far_colours() -> None:
+    assert len(CASES) >= 16
+    assert {case.motion for case in CASES} == set(MOTIONS)
+    assert {case.source[2] for case in CASES} == set(CLASSES)
+    swaps = [case for case in CASES if case.source[2] != case.target[2]]
+    assert len(swaps) == 4
+    for case in CASES:
+        distance = np.subtract(COLOURS[case.source[0]], COLOURS[case.target[0]])
+        assert np.linalg.norm(distance) > 110, case.name
+        assert re.fullmatch("[a-z][a-z0-9_-]*", case.name)
+    assert len({case.name for case in CASES}) == len(CASES)
+
+
+def test_the_cases_in_the_repository_are_those_the_world_makes() -> None:
+    listed = load_cases(DATA / "cases.yaml")
+    for index, case in enumerate(CASES):
+        entry, rendered = listed[case.name], render_case(index, seed=0)
+        assert entry.source_prompt == rendered.source_prompt
+        assert entry.target_prompt == rendered.target_prompt
+        folder = DATA / "products" / case.name
+        photo = np.asarray(Image.open(folder / "product.png"))
+        assert np.abs(photo.astype(int) - rendered.photo).max() <= 1
+        for kind, masks in (
+            ("source_mask", rendered.source_mask),
+            ("target_mask", rendered.target_mask),
+        ):
+            files = sorted((folder / kind).glob("*.png"))
+            assert len(files) == FRAMES
+            stored = np.stack([np.asarray(Image.open(path).convert("L")) for path in files])
+            assert (stored != masks).mean() < 1e-3

@@ -1,0 +1,251 @@
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+import torch
+
+from benchmarks.kill_resume import aims, rows, sound, summary
+from benchmarks.killed_training import Aim, Experiment, Kill, Killed, Pace, Plan, train_straight
+from benchmarks.machine import describe_machine
+from benchmarks.memory import extra_peak_bytes
+from benchmarks.table import markdown_table
+from benchmarks.timing import Timings, time_interleaved
+from benchmarks.training_parts import TrainingParts, build_parts
+from benchmarks.training_step import alternatives, table
+from benchmarks.workspace import Workspace, street_settings
+from refract.params.models import InfraredModel
+from refract.params.section import load_stage_params
+from stages.prepare_triptychs import StageParams as PrepareParams
+from stages.train_ir_adapter import StageParams
+from tests.tiny.fill import write_tiny_fill, write_triptychs
+
+ROOT = Path(__file__).parents[2]
+
+# The layout and the messages of the real stage without its libraries: steps add numbers up, writes
+# and the ending are slow enough to be hit. FAULT is what a test breaks.
+STAGE = """
+import argparse, json, os, shutil, time
+from pathlib import Path
+
+parser = argparse.ArgumentParser()
+for name in ("params", "triptychs", "output"):
+    parser.add_argument(f"--{name}", type=Path)
+output = parser.parse_args().output
+state = Path(os.environ["REFRACT_STATE"])
+checkpoints, slot = state / "checkpoints" / "key", state / "train_ir_adapter" / "key"
+for folder in (checkpoints, state / "ir_latents", state / "ir_text"):
+    folder.mkdir(parents=True, exist_ok=True)
+done, total = 0, 0
+found = sorted(checkpoints.glob("step_*"))
+if found and FAULT == "fresh":
+    shutil.rmtree(found[-1])
+elif found:
+    done, total = int(found[-1].name[5:]), json.loads((found[-1] / "total").read_text())
+    total += FAULT == "drift"
+if slot.is_dir():
+    print("this training is in the item store already", flush=True)
+    total = json.loads((slot / ".index.json").read_text())
+else:
+    print(f"resuming after step {done} of 6" if done else "sample panels", flush=True)
+    for step in range(done, 6):
+        time.sleep(0.02)
+        total += step
+        if step % 2:
+            temporary = checkpoints / f".tmp-{os.getpid()}-step_{step + 1:08d}"
+            temporary.mkdir()
+            time.sleep(0.2)
+            (temporary / "total").write_text(json.dumps(total))
+            temporary.rename(checkpoints / f"step_{step + 1:08d}")
+    slot.mkdir(parents=True)
+    (slot / ".index.json").write_text(json.dumps(total))
+    time.sleep(0.4)
+output.mkdir()
+(output / "result").write_text(str(total))
+"""
+
+
+class Clock:
+    """Time that passes only by the calls that are timed."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.calls: list[str] = []
+
+    def work(self, name: str, seconds: float) -> Callable[[], None]:
+        def call() -> None:
+            self.calls.append(name)
+            self.now += seconds
+
+        return call
+
+
+def test_interleaved_timing_measures_each_alternative_in_every_round() -> None:
+    clock = Clock()
+    timings = time_interleaved(
+        {"one": clock.work("one", 1.0), "three": clock.work("three", 3.0)},
+        repeats=3,
+        warmup=1,
+        clock=lambda: clock.now,
+    )
+    assert timings.seconds == {"one": [1.0] * 3, "three": [3.0] * 3}
+    assert timings.ratio("three", "one") == 3
+    assert clock.calls[2:] == ["one", "three", "three", "one", "one", "three"]  # after the warm-up
+
+
+def test_a_ratio_holds_while_the_machine_slows_down() -> None:
+    timings = Timings({"a": [1.0, 2.0, 8.0], "b": [2.0, 4.0, 16.4]})
+    assert timings.ratio("b", "a") == 2
+    assert timings.ratio_range("b", "a") == (2.0, 2.05)
+    assert timings.median("b") == 4
+
+
+@pytest.mark.parametrize("count, repeats", [(0, 3), (1, 0)])
+def test_nothing_to_time_is_refused(count: int, repeats: int) -> None:
+    with pytest.raises(ValueError, match=f"{count} alternatives, {repeats} repeats"):
+        time_interleaved(dict.fromkeys("ab"[:count], int), repeats=repeats)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_extra_memory_is_the_peak_and_not_the_sum() -> None:
+    def once() -> None:
+        torch.ones(16 << 20)  # 64 MiB
+
+    def twice() -> None:
+        once()
+        once()
+
+    once()
+    mib = [extra_peak_bytes(call) / 2**20 for call in (once, twice, int)]
+    assert mib[:2] == pytest.approx([64, 64], abs=4)
+    assert mib[2] < 4
+
+
+def test_a_table_has_short_numbers_and_whole_rows() -> None:
+    text = markdown_table(["a", "b"], [["x|y", 0.123456], [12, 123456.7]])
+    assert text.splitlines() == [
+        "| a | b |",
+        "| --- | --- |",
+        r"| x\|y | 0.123 |",
+        "| 12 | 123457 |",
+    ]
+    with pytest.raises(ValueError, match="has 1 cells, the header 2"):
+        markdown_table(["a", "b"], [["x"]])
+
+
+def test_the_machine_is_described_with_what_figures_depend_on() -> None:
+    text = describe_machine("cpu", "bfloat16")
+    for part in ("device cpu", "dtype bfloat16", f"torch {torch.__version__}", "threads"):
+        assert part in text
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> TrainingParts:
+    folder = tmp_path_factory.mktemp("parts")
+    params = load_stage_params(StageParams, ROOT / "params.yaml")
+    model = InfraredModel(
+        path=str(write_tiny_fill(folder / "base")),
+        revision=None,
+        dtype="float32",
+        max_sequence_length=16,
+    )
+    triptychs = write_triptychs(folder / "triptychs", {"train": 3})
+    settings = params.ir_adapter.model_copy(update={"batch": 2})
+    return build_parts(settings, model, 0, triptychs, folder / "state", "cpu")
+
+
+def test_encoding_anew_gives_the_batch_of_the_cache(parts: TrainingParts) -> None:
+    cached, anew = parts.load(parts.cached), parts.load(parts.anew)
+    assert cached.x_0.shape == (2, 8, 64)
+    for one, other in zip(cached[:3], anew[:3], strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+    assert torch.equal(cached.text.tokens, anew.text.tokens)
+
+
+def test_both_kinds_of_step_train_and_have_a_row(parts: TrainingParts) -> None:
+    before = [p.detach().clone() for p in parts.trainable.values()]
+    header, lines = table(time_interleaved(alternatives(parts), repeats=1, warmup=0), {})
+    assert any(
+        not torch.equal(one, other)
+        for one, other in zip(before, parts.trainable.values(), strict=True)
+    )
+    assert len(lines) == 6 and all(len(line) == len(header) for line in lines)
+    assert [line[2] for line in lines if "cached latents" in str(line[0])] == [1]
+
+
+def test_a_workspace_holds_its_own_code_settings_and_scenes(tmp_path: Path) -> None:
+    changes = {"prepare_triptychs": street_settings(tmp_path, 32), "ir_adapter": {"steps": 7}}
+    workspace = Workspace.create(tmp_path, changes)
+    assert load_stage_params(StageParams, workspace.params).ir_adapter.steps == 7
+    assert load_stage_params(PrepareParams, workspace.params).prepare_triptychs.panel_px == 32
+    workspace.prepare_street({"train": 2, "val": 1})
+    names = {path.parent.name for path in workspace.triptychs.glob("*/*.png")}
+    assert names == {"train", "val"} and len(list(workspace.triptychs.glob("train/*.png"))) == 2
+    with pytest.raises(ValueError, match="scenes of val wanted"):
+        Workspace(tmp_path / "b").prepare_street({"val": 10_000})
+
+
+def test_kills_cover_the_training_evenly_and_hit_writes() -> None:
+    chosen = list(aims(Plan(30, 5), 20, 4, Random(0)))
+    anywhere = [aim.step for aim in chosen if aim.write_share is None]
+    writes = [aim for aim in chosen if aim.write_share is not None]
+    assert [int(step / 30 * 14) for step in anywhere] == list(range(15))  # the ending is the last
+    assert 30 <= anywhere[-1] < 31
+    assert [int(aim.step) for aim in writes] == sorted(aim.step for aim in writes)
+    assert len(writes) == 5 and {aim.step % 5 for aim in writes} == {0}
+    assert all(5 <= aim.step <= 30 for aim in writes)
+    assert chosen == list(aims(Plan(30, 5), 20, 4, Random(0)))
+
+
+def killed(checkpoint: int | None, resumed: int | None, result: str) -> Killed:
+    kill = Kill(Aim(3.5), 1.0, checkpoint, False, resumed)
+    return Killed([kill], {"result": result})
+
+
+def test_other_bytes_or_a_lost_checkpoint_is_a_failure() -> None:
+    expected = {"result": "a"}
+    assert sound(killed(2, 2, "a"), expected)
+    assert sound(killed(None, None, "a"), expected)
+    assert not sound(killed(2, 2, "b"), expected)
+    assert not sound(killed(2, 0, "a"), expected)  # the same bytes, but from a fresh start
+    assert not sound(Killed([], expected), expected)  # never killed
+    results = [killed(0, 0, "a"), killed(4, 2, "b")]
+    assert [row[-1] for row in rows(results, expected)] == ["yes", "**no**"]
+    text = summary(results, expected, 6)
+    assert "1 before the first checkpoint" in text and "1 of 2 identical in all 1 files" in text
+    assert "1 of 2 went on from the newest checkpoint" in text
+
+
+def fake_experiment(folder: Path, fault: str) -> tuple[Experiment, dict[str, str]]:
+    """The machinery around `STAGE`; the uninterrupted run is done."""
+    code = folder / "code" / "stages"
+    code.mkdir(parents=True)
+    (code / "__init__.py").touch()
+    (code / "train_ir_adapter.py").write_text(f"FAULT = {fault!r}\n{STAGE}")
+    workspace = Workspace(folder)
+    expected, pace = train_straight(workspace, folder / "straight")
+    caches = folder / "straight" / "state"
+    return Experiment(workspace, Plan(6, 2), pace, caches, Random(0)), expected
+
+
+def test_killed_runs_go_on_where_they_were(tmp_path: Path) -> None:
+    experiment, expected = fake_experiment(tmp_path, "")
+    assert isinstance(experiment.pace, Pace) and experiment.pace.write > 0.1
+    in_write = experiment.train(tmp_path / "a", Aim(4, 0.0))
+    assert in_write.kills[0].in_write and in_write.kills[0].checkpoint == 2
+    ending = experiment.train(tmp_path / "b", Aim(6.5))
+    assert ending.kills[0].checkpoint is None and ending.kills[0].resumed_from is None
+    early = experiment.train(tmp_path / "c", Aim(0.1), more_kills=1)
+    assert len(early.kills) == 2 and early.kills[0].checkpoint == 0
+    for result in (in_write, ending, early):
+        assert sound(result, expected)
+
+
+@pytest.mark.parametrize("fault", ["fresh", "drift"])
+def test_a_stage_that_resumes_wrongly_is_found_out(tmp_path: Path, fault: str) -> None:
+    experiment, expected = fake_experiment(tmp_path, fault)
+    result = experiment.train(tmp_path / "a", Aim(4, 0.0))
+    assert len(result.kills) == 1
+    assert not sound(result, expected)
+    assert (result.files == expected) == (fault == "fresh")

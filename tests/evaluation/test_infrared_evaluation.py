@@ -1,0 +1,196 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+
+from refract.evaluation.infrared.class_error import Resampling, class_errors
+from refract.evaluation.infrared.definitions import DEFINITIONS, definition_of
+from refract.evaluation.infrared.evaluation import (
+    CLASS_COLUMNS,
+    RUN,
+    InfraredEvaluation,
+    best_baseline,
+    class_rows,
+    infrared_about,
+    infrared_metrics,
+    infrared_rows,
+)
+from refract.evaluation.infrared.scenes import Scene
+from refract.evaluation.infrared.scores import InfraredScorer
+from refract.evaluation.infrared.semantic_classes import find_classes
+from refract.evaluation.measures.bootstrap import mean_interval
+from refract.evaluation.measures.metrics_summary import flatten
+from refract.evaluation.measures.set_distance import SetDistances
+from tests.tiny.street_pictures import street_scene
+
+INTERVAL = partial(mean_interval, resamples=100, seed=0)
+
+
+@dataclass(frozen=True)
+class MeanDifference:
+    """A stand-in for the perceptual distance: nothing here depends on which one it is."""
+
+    key: str = "perceptual_micro"
+    about: str = "mean difference"
+
+    def __call__(self, images: Sequence[np.ndarray], truths: Sequence[np.ndarray]) -> list[float]:
+        assert all(image.shape[-1] == 3 for image in (*images, *truths))
+        pairs = zip(images, truths, strict=True)
+        return [float(np.abs(a.astype(float) - b).mean()) for a, b in pairs]
+
+
+def _scenes(count: int = 6) -> list[Scene]:
+    rng = np.random.default_rng(0)
+    blank = np.zeros((16, 16, 3), np.uint8)
+    truths = rng.integers(30, 220, (count, 16, 16), np.uint8)
+    daytimes = ["day", "night"] * count
+    return [Scene(f"s{i}", daytimes[i], blank, truth, blank) for i, truth in enumerate(truths)]
+
+
+def _off_by(scenes: list[Scene], levels: Sequence[int]) -> list[np.ndarray]:
+    return [scene.infrared + np.uint8(k) for scene, k in zip(scenes, levels, strict=True)]
+
+
+def _result(scenes: list[Scene]) -> InfraredEvaluation:
+    pictures = {
+        RUN: _off_by(scenes, [1, 10] * (len(scenes) // 2)),
+        "grayscale": _off_by(scenes, [20] * len(scenes)),
+        "zero_map": _off_by(scenes, [1, 10] * (len(scenes) // 2)),
+    }
+    scorer = InfraredScorer(scenes, MeanDifference())
+    scores = {name: scorer.scores(made) for name, made in pictures.items()}
+    return InfraredEvaluation(scenes, pictures, scores)
+
+
+def _complete(side: int = 96) -> InfraredEvaluation:
+    """Every measure: aligned pictures with classes, large enough for MS-SSIM."""
+    scenes = [street_scene(i, side, daytime) for i, daytime in enumerate(["day", "night"] * 2)]
+    pictures = {
+        RUN: _off_by(scenes, [3, 5, 7, 9]),
+        "shuffled_map": _off_by(scenes, [2, 2, 2, 2]),
+        "grayscale": [scene.visible[..., 0] for scene in scenes],
+        "mean_infrared": [np.full((side, side), 90, np.uint8) for _ in scenes],
+    }
+    scorer = InfraredScorer(scenes, MeanDifference())
+    scores = {name: scorer.scores(made) for name, made in pictures.items()}
+    maps = [scene.semantic for scene in scenes]
+    truths = [scene.infrared for scene in scenes]
+    classes = class_errors(pictures, truths, maps, find_classes(maps))
+    distances = SetDistances("frechet_clip_micro", "of 4", dict.fromkeys(pictures, 0.5))
+    return InfraredEvaluation(scenes, pictures, scores, classes, distances)
+
+
+def test_scores_of_a_known_error() -> None:
+    scenes = _scenes(2)
+    scores = InfraredScorer(scenes, MeanDifference()).scores(_off_by(scenes, [0, 10]))
+    assert scores["psnr"] == pytest.approx([100.0, 20 * np.log10(25.5)])
+    assert scores["l1"] == pytest.approx([0, 10 / 255])
+    assert scores["ssim"][0] == pytest.approx(1.0)
+    assert scores["perceptual_micro"] == [0.0, 10.0]
+
+
+def test_tree_holds_means_intervals_groups_and_baselines() -> None:
+    scenes = _scenes()
+    tree = infrared_metrics(_result(scenes), INTERVAL)
+    day, night = (20 * np.log10(255 / k) for k in (1, 10))
+    assert tree["count"] == 6
+    assert tree["psnr"] == pytest.approx((day + night) / 2, rel=1e-4)
+    assert tree["psnr_low"] <= tree["psnr"] <= tree["psnr_high"]
+    assert tree["day"]["psnr"] == pytest.approx(day, rel=1e-4)
+    assert tree["night"]["psnr"] == pytest.approx(night, rel=1e-4)
+    assert tree["night"]["count"] == 3
+    gray = tree["baseline"]["grayscale"]
+    assert gray["psnr"] == pytest.approx(20 * np.log10(255 / 20), rel=1e-4)
+    assert gray["gain_psnr"] == pytest.approx(tree["psnr"] - gray["psnr"], abs=1e-3)
+    assert tree["baseline"]["zero_map"]["gain_psnr"] == 0
+    assert "lpips" not in tree and "perceptual_micro" in tree
+
+
+def test_every_mean_has_its_interval_beside_it() -> None:
+    tree = infrared_metrics(_result(_scenes()), INTERVAL)
+    for group in (tree, tree["day"], tree["baseline"]["grayscale"]):
+        for metric in ("psnr", "ssim", "perceptual_micro", "l1"):
+            assert group[f"{metric}_low"] <= group[metric] <= group[f"{metric}_high"]
+
+
+def test_without_truth_there_is_a_count_and_nothing_else() -> None:
+    assert infrared_metrics(InfraredEvaluation([]), INTERVAL) == {"count": 0}
+
+
+def test_unknown_daytimes_count_in_the_whole_only() -> None:
+    scenes = [Scene(s.id, "unknown", s.visible, s.infrared, s.semantic) for s in _scenes()]
+    tree = infrared_metrics(_result(scenes), INTERVAL)
+    assert "day" not in tree and "night" not in tree
+    assert tree["count"] == 6
+    assert "day" not in tree["baseline"]["grayscale"]
+
+
+def test_rows_are_long_and_complete() -> None:
+    rows = infrared_rows(_result(_scenes()))
+    assert len(rows) == 6 * 3 * 7
+    assert ("s1", "night", RUN, "perceptual_micro", 10.0) in rows
+
+
+def test_every_measure_is_there_where_it_can_be() -> None:
+    tree = infrared_metrics(_complete(), INTERVAL, Resampling(100))
+    items = {
+        "psnr", "ssim", "ms_ssim_4", "perceptual_micro", "l1", "drift_px", "edge_f1",
+        "edge_alignment", "class_l1",
+    }  # fmt: skip
+    for group in (tree, tree["day"], tree["night"], tree["baseline"]["grayscale"]):
+        for metric in items:
+            assert group[f"{metric}_low"] <= group[metric] <= group[f"{metric}_high"]
+    assert tree["frechet_clip_micro"] == tree["baseline"]["grayscale"]["frechet_clip_micro"] == 0.5
+    assert "frechet_clip_micro_low" not in tree, "a value of the whole set has no items"
+
+
+def test_every_key_is_defined_with_a_direction() -> None:
+    tree = infrared_metrics(_complete(), INTERVAL, Resampling(100))
+    for key, _ in flatten(tree):
+        found = definition_of(key)
+        assert found is not None, key
+        assert (found.better is None) == key.endswith("count")
+    for name, definition in DEFINITIONS.items():
+        assert "\n" not in definition.text and definition.text, name
+    assert definition_of("baseline.zero_map.gain_psnr_low") is DEFINITIONS["gain_psnr"]
+    assert definition_of("unheard_of") is None
+
+
+def test_the_gain_over_the_best_baseline_is_paired() -> None:
+    result = _complete()
+    best = best_baseline(result)
+    assert best == "mean_infrared", "a wrong-map run of the same model is no baseline"
+    tree = infrared_metrics(result, INTERVAL, Resampling(100))
+    assert tree["best_baseline"] == best
+    gains = np.subtract(result.scores[RUN]["psnr"], result.scores[best]["psnr"])
+    assert tree["gain_psnr_best"] == pytest.approx(gains.mean(), rel=1e-4)
+    assert tree["gain_psnr_best"] == tree["baseline"][best]["gain_psnr"]
+    assert tree["gain_psnr_best_low"] == tree["baseline"][best]["gain_psnr_low"]
+
+
+def test_the_table_of_classes_has_a_row_a_variant_and_class() -> None:
+    result = _complete()
+    rows: list[dict[str, Any]] = [
+        dict(zip(CLASS_COLUMNS, row, strict=True)) for row in class_rows(result)
+    ]
+    assert {(row["variant"], row["class"]) for row in rows} == {
+        (variant, name) for variant in result.pictures for name in ("road", "car")
+    }
+    own = [row for row in rows if row["variant"] == RUN]
+    assert sum(row["pixels"] for row in own) == 4 * 96 * 96
+    assert all(row["l1_low"] <= row["l1"] <= row["l1_high"] for row in rows)
+    tree = infrared_metrics(result, INTERVAL, Resampling(100))
+    assert tree["class_l1"] == pytest.approx(np.mean([row["l1"] for row in own]), rel=1e-4)
+    assert class_rows(_result(_scenes())) == []
+
+
+def test_what_the_figures_rest_on_is_told() -> None:
+    about = infrared_about(_complete())
+    assert about == {
+        "classes": "nearest colour of Cityscapes: road, car",
+        "frechet_clip_micro": "of 4",
+    }
+    assert infrared_about(_result(_scenes())) == {}

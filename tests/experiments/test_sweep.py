@@ -1,0 +1,243 @@
+"""A sweep on real DVC: queue, failure, tables, reuse; and how it waits, on a stand-in queue."""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from dvc.repo import Repo
+
+from refract.base.errors import InputError
+from refract.experiments.ablation import sweep as sweeping
+from refract.experiments.ablation.collect import collect_items
+from refract.experiments.ablation.experiment_queue import ExperimentQueue, State, telling_line
+from refract.experiments.ablation.grids import Axis, Grid
+from refract.experiments.ablation.manifest import Sweep, read_sweep
+from refract.experiments.ablation.points import Origin, Point, find_origin
+from refract.experiments.ablation.report import write_report
+from refract.experiments.ablation.sweep import run_sweep, wait
+from refract.experiments.compare.experiments import compare
+from refract.experiments.compare.paired import Resampling
+from refract.experiments.compare.revisions import find_revision, open_repository
+from tests.tiny.repository import make_repository, run_git
+
+
+def strengths(*values: float) -> Grid:
+    return Grid(
+        title="Strength",
+        about="how strongly",
+        half="edit",
+        axis=Axis(name="ref_strength", kind="numeric"),
+        common={"edit.words": ["blue mug", "cup"]},
+        points={str(value): {"ref_strength": value} for value in values},
+    )
+
+
+@dataclass(frozen=True)
+class Done:
+    """The repository after one sweep over 1.0 (as it stands), 0.5 and 9 (which fails)."""
+
+    repo: Repo
+    log: Path
+    sweep: Sweep
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
+    base = tmp_path_factory.mktemp("sweep")
+    folder = make_repository(base / "repository", base / "runs.log")
+    stage = folder / "stage.py"
+    stage.write_text(stage.read_text() + "# not committed\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("PATH", os.environ["PATH"])
+        with open_repository(Path()) as repo:
+            grid = strengths(1.0, 0.5, 9.0)
+            yield Done(
+                repo,
+                base / "runs.log",
+                run_sweep(repo, "strength", grid, Path("params.yaml"), jobs=2),
+            )
+
+
+def test_a_sweep_runs_every_point_and_names_the_failed(done: Done) -> None:
+    assert sorted(done.log.read_text().splitlines()) == [
+        f"{strength} ['blue mug', 'cup']" for strength in ("0.5", "1.0", "9.0")
+    ]
+    assert {point.label: point.error for point in done.sweep.points} == {
+        "1.0": "",
+        "0.5": "",
+        "9.0": "refract flowalign_edit: error: ref_strength = 9: too much",
+    }
+    assert [point.as_present for point in done.sweep.points] == [True, False, False]
+    assert done.sweep.origin.changed == ("stage.py",)
+
+
+def test_the_working_tree_is_left_as_it_was(done: Done) -> None:
+    root = Path(done.repo.root_dir)
+    assert (root / "stage.py").read_text().endswith("# not committed\n")
+    assert "ref_strength: 1.0  # a comment\n" in (root / "params.yaml").read_text()
+    assert not (root / "out").exists()
+
+
+def test_finished_points_are_reused(done: Done) -> None:
+    before = done.log.read_text()
+    again = run_sweep(done.repo, "strength", strengths(1.0, 0.5), Path("params.yaml"), jobs=1)
+    assert [point.reused for point in again.points] == [True, True]
+    other = run_sweep(done.repo, "other", strengths(0.5), Path("params.yaml"), jobs=1)
+    assert [point.experiment for point in other.points] == [again.points[1].experiment]
+    assert done.log.read_text() == before
+
+
+def test_what_is_collected_becomes_the_report(done: Done, tmp_path: Path) -> None:
+    items = collect_items(done.repo, done.sweep, "edit")
+    assert len(items) == 2 * 8 * 2 * 2  # points, cases, variants, metrics
+    folder = tmp_path / "report"
+    write_report(done.sweep, strengths(1.0, 0.5, 9.0), items, Resampling(200), folder)
+    summary = pd.read_csv(folder / "summary.csv", dtype={"row": str})
+    overlap = summary[summary["metric"] == "product.histogram_overlap"].set_index("row")["mean"]
+    expected = {"1.0": 0.505, "0.5": 0.3375, "plain": 0.17}
+    assert overlap.to_dict() == pytest.approx(expected)
+    assert read_sweep(folder) == done.sweep
+    text = (folder / "report.md").read_text()
+    assert re.search(r"\| 9\.0 +\| – +\| – ", text)
+    assert "- 9.0: refract flowalign_edit: error: ref_strength = 9: too much" in text
+    assert "with uncommitted changes of stage.py" in text
+
+
+def test_two_of_its_experiments_compare(done: Done) -> None:
+    names = [point.experiment for point in done.sweep.points]
+    a, b = (find_revision(done.repo, name) for name in names[:2])
+    found = compare(done.repo, a, b, ["edit", "infrared"], Resampling(200))
+    assert found.settings == {"ref_strength": (1.0, 0.5)}
+    assert found.files == []
+    verdicts = {d.metric: d.verdict for d in found.halves["edit"]}
+    assert verdicts == {"background.psnr": "better", "product.histogram_overlap": "worse"}
+    head = find_revision(done.repo, "HEAD")
+    with pytest.raises(InputError, match=r"HEAD \(.{7}\) has no out/plots/edit_cases.csv"):
+        compare(done.repo, a, head, ["edit"], Resampling(200))
+
+
+def test_a_missing_experiment_is_named(done: Done) -> None:
+    point = Point("1.0", {}, "strength-1.0-gone", False)
+    with pytest.raises(InputError, match=r"experiment strength-1.0-gone is gone; run the sweep"):
+        collect_items(done.repo, Sweep("strength", done.sweep.origin, [point]), "edit")
+    with pytest.raises(InputError, match="all 1 points failed"):
+        collect_items(done.repo, Sweep("s", done.sweep.origin, [point.failed("x")]), "edit")
+
+
+def test_an_untracked_input_is_refused(tmp_path: Path) -> None:
+    folder = make_repository(tmp_path / "repository", tmp_path / "log")
+    pipeline = folder / "dvc.yaml"
+    pipeline.write_text(pipeline.read_text().replace("[stage.py]", "[stage.py, new.py]"))
+    (folder / "new.py").write_text("")
+    (folder / "note.txt").write_text("")  # no input, hence no matter
+    with open_repository(folder) as repo, pytest.raises(InputError, match=r"new.py: git does not"):
+        find_origin(repo)
+    run_git(folder, "add", "new.py")
+    with open_repository(folder) as repo:
+        assert find_origin(repo).changed == ("dvc.yaml", "new.py")
+
+
+@dataclass
+class Script(ExperimentQueue):
+    """In place of the queue: what `states` answers from poll to poll, and what was asked of it."""
+
+    answers: list[dict[str, State]]
+    asked: list[str] = field(default_factory=list)
+    lost_ones: list[str] = field(default_factory=list)
+
+    def states(self, names: object) -> dict[str, State]:
+        answer = self.answers[0]
+        if len(self.answers) > 1:
+            del self.answers[0]
+        return {name: answer[name] for name in names}  # type: ignore[attr-defined]
+
+    def start_workers(self, jobs: int) -> None:
+        self.asked.append(f"start {jobs}")
+
+    def lost(self, names: list[str], patience_s: float = 0.0) -> list[str]:
+        found, self.lost_ones = self.lost_ones, []
+        return found
+
+    def stop(self, names: list[str]) -> None:
+        self.asked.append(f"stop {' '.join(names)}")
+
+    def error_of(self, name: str) -> str:
+        return f"error of {name}"
+
+
+POINTS = [Point("a", {}, "a", False), Point("b", {}, "b", False)]
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeping, "_POLL_S", 0.0)
+
+
+def test_a_moment_out_of_sight_is_no_failure(hasty: None) -> None:
+    moving: list[dict[str, State]] = [
+        {"a": "queued", "b": "queued"},
+        {"a": "queued", "b": "queued"},  # asked by the care for workers
+        {"a": "gone", "b": "queued"},
+        {"a": "running", "b": "queued"},
+        {"a": "finished", "b": "gone"},
+        {"a": "finished", "b": "running"},
+        {"a": "finished", "b": "finished"},
+    ]
+    script = Script(moving)
+    assert wait(script, POINTS, 2, "t") == POINTS
+    assert script.asked == ["start 2"]
+
+
+def test_what_stays_away_has_failed_and_the_other_goes_on(hasty: None) -> None:
+    before: dict[str, State] = {"a": "gone", "b": "running"}
+    script = Script([before] * 8 + [{"a": "gone", "b": "finished"}])
+    assert [point.error for point in wait(script, POINTS, 1, "t")] == ["error of a", ""]
+
+
+def test_points_that_share_an_experiment_stay_apart() -> None:
+    shared = [Point(label, {}, "same", False, reused=True) for label in "xy"]
+    assert wait(Script([{}]), shared, 1, "t") == shared
+
+
+def test_an_experiment_without_worker_is_stopped(hasty: None) -> None:
+    script = Script([{"a": "running", "b": "finished"}, {"a": "gone", "b": "finished"}])
+    script.lost_ones = ["a"]
+    told = ["its worker died; run the sweep again", ""]
+    assert [point.error for point in wait(script, POINTS, 1, "t")] == told
+    assert script.asked == ["stop a"]
+
+
+def test_ctrl_c_stops_what_is_on_its_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hasty: None
+) -> None:
+    script = Script([{}])
+    monkeypatch.setattr(sweeping, "make_points", lambda *given: POINTS)
+    monkeypatch.setattr(sweeping, "ExperimentQueue", lambda *given: script)
+    monkeypatch.setattr(sweeping, "enqueue", lambda queue, points: points)
+
+    def interrupted(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweeping, "wait", interrupted)
+    monkeypatch.setattr(sweeping, "find_origin", lambda repo: Origin("c" * 40, (), "d"))
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(None, "t", strengths(1.0), tmp_path, 1)
+    assert script.asked == ["stop a b"]
+
+
+@pytest.mark.parametrize(
+    ("log", "told"),
+    [
+        ("x\nrefract edit: error: no\nERROR: failed: exited\n", "refract edit: error: no"),
+        ("x\nERROR: failed to reproduce\nlast\n", "ERROR: failed to reproduce"),
+        ("Traceback\nKilled\n\n", "Killed"),
+        ("", "its log is empty"),
+    ],
+)  # fmt: skip
+def test_the_line_that_tells(log: str, told: str) -> None:
+    assert telling_line(log) == told

@@ -1,0 +1,231 @@
+"""Training in two processes of a real launch, on the CPU (gloo), against training in one."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+import pytest
+import torch
+from safetensors.torch import load
+
+from refract.base.errors import InputError
+from refract.pipeline.device import pick_device
+from tests.tiny.fill import write_tiny_fill, write_triptychs
+from tests.tiny.training import LEARNABLE, section, settings, train, wait_for_checkpoint
+
+ROOT = Path(__file__).parents[2]
+
+# `accelerate launch`; with --cpu it would start one process, whatever --num_processes says.
+LAUNCH = (
+    *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"),
+    *("--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"),
+    *("--main_process_port", "0"),  # a free one
+)
+OPTIONS: dict[str, Any] = {"batch": 4, "accumulation": 2, "ema": 0.9, "steps": 12}
+
+# For sums in another order: 1.3e-7 of the curve was the most in 12 steps, 5e-6 of a tensor's norm.
+CURVE_TOLERANCE = 1e-5
+WEIGHT_TOLERANCE = 1e-4
+# Softmax is blind to the bias of the keys: its gradient is rounding, which Adam makes steps of.
+NOISE = ("to_k.bias",)
+
+
+class Inputs(NamedTuple):
+    """What every training here reads."""
+
+    model: Path
+    triptychs: Path
+    folder: Path
+
+    def stage(self, output: Path, options: dict[str, Any]) -> list[str]:
+        """Module and arguments of the real stage."""
+        params = {
+            "seed": 0,
+            "infrared_model": section(self.model).model_dump(mode="json"),
+            "ir_adapter": settings(**options).model_dump(mode="json"),
+        }
+        path = self.folder / f"{output.name}.yaml"
+        path.write_text(json.dumps(params))  # JSON is YAML
+        paths = {"params": path, "triptychs": self.triptychs, "output": output}
+        return ["stages.train_ir_adapter", *(f"--{name}={path}" for name, path in paths.items())]
+
+    def launch(self, output: Path, state: Path, options: dict[str, Any]) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*LAUNCH, "-m", *self.stage(output, options)],
+            cwd=ROOT,
+            env=environment(REFRACT_STATE=str(state)),
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, output: Path, state: Path, options: dict[str, Any]) -> str:
+        """A whole launch; returns what it has said."""
+        launched = self.launch(output, state, options)
+        _, said = launched.communicate(timeout=300)
+        assert launched.returncode == 0, said
+        return said
+
+
+def environment(**variables: str) -> dict[str, str]:
+    path = f"{ROOT}:{ROOT}/src"
+    return os.environ | {"PYTHONPATH": path, "REFRACT_DEVICE": "cpu"} | variables
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def write_inputs(folder: Path) -> Inputs:
+    return Inputs(
+        write_tiny_fill(folder / "model"),
+        write_triptychs(folder / "triptychs", {"train": 5, "val": 2}),
+        folder,
+    )
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+    return write_inputs(tmp_path_factory.mktemp("inputs"))
+
+
+class Finished(NamedTuple):
+    output: Path
+    state: Path
+    said: str
+
+
+@pytest.fixture(scope="module")
+def two(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The training of OPTIONS in two processes."""
+    folder = tmp_path_factory.mktemp("two")
+    said = inputs.run(folder / "two", folder / "state", OPTIONS)
+    return Finished(folder / "two", folder / "state", said)
+
+
+def assert_equal_training(one: dict[str, bytes], two: dict[str, bytes]) -> None:
+    """Curves and weights within the tolerances."""
+    rows = [list(csv.DictReader(files["curve.csv"].decode().splitlines())) for files in (one, two)]
+    for own, other in zip(*rows, strict=True):
+        assert own.pop("phase") == other.pop("phase")
+        own, other = ({k: float(v) for k, v in row.items() if v} for row in (own, other))
+        assert other == pytest.approx(own, rel=CURVE_TOLERANCE)
+    for name in (name for name in one if name.endswith(".safetensors")):
+        first, second = load(one[name]), load(two[name])
+        assert first.keys() == second.keys()
+        for key in first:
+            difference = torch.linalg.norm(first[key] - second[key])
+            small = difference <= WEIGHT_TOLERANCE * torch.linalg.norm(first[key])
+            assert small or key.endswith(NOISE), f"{key}: {difference}"
+
+
+def test_two_processes_train_as_one_with_the_same_batch(
+    inputs: Inputs, two: Finished, tmp_path: Path
+) -> None:
+    one = train(inputs.model, inputs.triptychs, tmp_path / "one", **OPTIONS)
+    assert_equal_training(one, contents(two.output))
+    for line in ("2 processes, each 2 of a batch", "0 cached, 12 to encode", "step 12/12 100%"):
+        assert two.said.count(line) == 1, "the main process alone speaks"
+    assert len(list(two.state.glob("ir_latents/*"))) == 12
+    assert not list(two.state.glob("checkpoints/*/step_*"))
+
+
+def test_an_alpha_outside_of_the_wrapped_forward_pass_gets_the_mean_gradient(
+    inputs: Inputs, tmp_path: Path
+) -> None:
+    """The data use it, but the gradient passes DDP's hook on the parameter all the same."""
+    options = LEARNABLE | {"batch": 2, "accumulation": 2}
+    one = train(inputs.model, inputs.triptychs, tmp_path / "one", **options)
+    inputs.run(tmp_path / "two", tmp_path / "state", options)
+    two = contents(tmp_path / "two")
+    assert_equal_training(one, two)
+    alphas = [json.loads(files["config.json"])["fusion_alpha"] for files in (one, two)]
+    assert alphas[1] == pytest.approx(alphas[0], rel=1e-6)
+    assert abs(alphas[0] - 0.5) > 1e-3
+
+
+def test_a_second_launch_takes_the_result_of_the_first(
+    inputs: Inputs, two: Finished, tmp_path: Path
+) -> None:
+    said = inputs.run(tmp_path / "again", two.state, OPTIONS)
+    assert said.count("in the item store already") == 1
+    assert "training on" not in said
+    assert contents(tmp_path / "again") == contents(two.output)
+
+
+@pytest.mark.long
+def test_a_killed_launch_goes_on_bit_for_bit(inputs: Inputs, two: Finished, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    launched = inputs.launch(tmp_path / "killed", state, OPTIONS)
+    wait_for_checkpoint(launched, state)
+    os.killpg(launched.pid, signal.SIGKILL)
+    launched.communicate()
+    assert not (tmp_path / "killed").exists()
+    assert list(state.glob("checkpoints/*/step_*")), "it ended before it could be killed"
+
+    assert "resuming after step" in inputs.run(tmp_path / "resumed", state, OPTIONS)
+    assert contents(tmp_path / "resumed") == contents(two.output)
+
+
+def test_all_end_at_the_same_step_when_one_is_told_to(
+    inputs: Inputs, two: Finished, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    launched = inputs.launch(tmp_path / "told", state, OPTIONS | {"checkpoint_every": 1})
+    wait_for_checkpoint(launched, state)
+    (second,) = (
+        child
+        for child in psutil.Process(launched.pid).children()
+        if child.environ().get("RANK") == "1"
+    )
+    second.terminate()
+    _, said = launched.communicate(timeout=300)
+    assert launched.returncode != 0
+    (saved,) = re.findall(r"step (\d+) of 12 is saved", said)
+    assert [path.name for path in state.glob("checkpoints/*/step_*")] == [f"step_{saved:0>8}"]
+    assert f"resuming after step {saved} of" in inputs.run(tmp_path / "resumed", state, OPTIONS)
+    assert contents(tmp_path / "resumed") == contents(two.output)
+
+
+def test_an_uneven_batch_is_refused_before_the_processes_meet(
+    inputs: Inputs, tmp_path: Path
+) -> None:
+    """One of two processes; it does not wait for the other, which would say the same."""
+    done = subprocess.run(
+        [sys.executable, "-m", *inputs.stage(tmp_path / "out", {"batch": 3})],
+        cwd=ROOT,
+        env=environment(WORLD_SIZE="2", RANK="0", LOCAL_RANK="0", LOCAL_WORLD_SIZE="2"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        "refract train_ir_adapter: error: ir_adapter.batch = 3: must be a multiple of the number "
+        "of processes, 2, which divide each forward pass evenly\n"
+    )
+
+
+def test_each_process_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("REFRACT_DEVICE", raising=False)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert pick_device() == "cuda:1"
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    with pytest.raises(InputError, match=r"3 processes, but this machine has 2 GPU"):
+        pick_device()
+    monkeypatch.setenv("REFRACT_DEVICE", "cuda:1")
+    with pytest.raises(InputError, match=r"REFRACT_DEVICE = 'cuda:1': must be cuda for 3"):
+        pick_device()
+    monkeypatch.setenv("REFRACT_DEVICE", "cpu")
+    assert pick_device() == "cpu"

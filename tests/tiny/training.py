@@ -1,0 +1,74 @@
+"""Trainings of a few steps on the tiny image model."""
+
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from refract.infrared.training.job import train_adapter
+from refract.params.ir_adapter import IrAdapter
+from refract.params.models import InfraredModel
+
+PRODIGY: dict[str, Any] = {"optimizer": "prodigy", "lr": 1.0, "semantic_lr": 1.0, "scale_lr": 1.0}
+LEARNABLE = {"semantic": {"mode": "pixel_fusion", "fusion": "learnable"}}
+
+
+def settings(semantic: dict[str, str] | None = None, **changes: object) -> IrAdapter:
+    form = {
+        "mode": "cross_attention",
+        "preset": "default",
+        "layout": "tile",
+        "position": "distance_bias",
+        "gate": "zero_projection",
+        "site": "x_cond",
+        "fusion_alpha": 0.5,
+        "fusion": "fixed",
+    }
+    values: dict[str, object] = {
+        "semantic": form | (semantic or {}),
+        "layers": 1,
+        "heads": 8,
+        "rank": 2,
+        "alpha": 2.0,
+        "lora_targets": ["to_q", "proj_mlp"],
+        "optimizer": "adamw",
+        "lr": 5e-3,
+        "semantic_lr": 1e-2,
+        "scale_lr": 1e-2,
+        "finetune_lr_factor": 0.1,
+        "weight_decay": 0.01,
+        "steps": 6,
+        "phases": {"warmup": 0.34, "finetune": 0.5},
+        "batch": 2,
+        "accumulation": 1,
+        "mirror": True,
+        "precision": "float32",
+        "ema": 0.0,
+        "grad_clip": 1.0,
+        "gradient_checkpointing": False,
+        "guidance": 1.0,
+        "time_shift": 1.0,
+        "left_panel_weight": 0.1,
+        "validate_every": 4,
+        "sample_every": 0,
+        "checkpoint_every": 2,
+    }
+    return IrAdapter.model_validate(values | changes)
+
+
+def section(model: Path) -> InfraredModel:
+    return InfraredModel(path=str(model), revision=None, dtype="float32", max_sequence_length=16)
+
+
+def train(model: Path, triptychs: Path, output: Path, **changes: Any) -> dict[str, bytes]:
+    train_adapter(settings(**changes), section(model), 0, triptychs, output)
+    return {path.name: path.read_bytes() for path in sorted(output.iterdir())}
+
+
+def wait_for_checkpoint(process: "subprocess.Popen[Any]", state: Path) -> None:
+    """Until the training in `process` has saved one, which it must before it ends."""
+    deadline = time.monotonic() + 300
+    while not list(state.glob("checkpoints/*/step_*")):
+        assert process.poll() is None, "the training ended without a checkpoint left"
+        assert time.monotonic() < deadline, "no checkpoint was written"
+        time.sleep(0.02)
