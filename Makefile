@@ -34,6 +34,7 @@ test-long: install
 lint: install
 	ruff check .
 	ruff format --check .
+	lint-imports --no-logo
 	mypy
 
 format: install

@@ -1,1 +1,4 @@
-"""The blind pairwise user study: a page that asks raters, and what their votes say."""
+"""The blind pairwise user study: the page that asks raters, and the key that stays at home.
+
+What the votes say is counted in `evaluation/votes`.
+"""

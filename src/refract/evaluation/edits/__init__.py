@@ -1,0 +1,1 @@
+"""Edited clips against source, product photo and region, beside cheats and other samplers."""

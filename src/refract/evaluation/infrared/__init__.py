@@ -1,0 +1,1 @@
+"""Generated infrared pictures against the truth, beside baselines that need no model."""

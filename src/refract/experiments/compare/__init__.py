@@ -1,1 +1,4 @@
-"""Two experiments held against each other, item by item."""
+"""Two experiments or revisions side by side: settings, mean metrics, paired item tables.
+
+Reads git and DVC's cache; runs no stage.
+"""
