@@ -84,7 +84,7 @@ def test_a_run_on_a_cpu_has_every_row(
 def test_a_quantised_base_and_training_without_checkpoints_are_rows_of_the_infrared_half(
     tiny: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("bitsandbytes")
+    pytest.importorskip("bitsandbytes", reason="the optional extra [quantised]")
     monkeypatch.setenv("REFRACT_DEVICE", "cpu")
     more = ["--options", "gradient_checkpointing=false", "--options", "quantization=nf4"]
     main(tiny_arguments(*more, "--json", str(tmp_path / "full.json")))

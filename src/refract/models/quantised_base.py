@@ -1,4 +1,8 @@
-"""The frozen base of a LoRA in four bits a weight (QLoRA, arXiv 2305.14314), by bitsandbytes."""
+"""The frozen base of a LoRA in four bits a weight (QLoRA, arXiv 2305.14314), by bitsandbytes.
+
+Not by `BitsAndBytesConfig` in `from_pretrained`: diffusers 0.42.1 refuses it without a GPU ("No GPU
+found. A GPU is needed for quantization."), where bitsandbytes itself runs on a CPU.
+"""
 
 import logging
 from collections.abc import Iterator

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import torch
 
+import refract.models.quiet_imports  # noqa: F401  whoever comes before diffusers comes here
+
 _SCHEMAS = ("nms", "qnms")
 _library: torch.library.Library | None = None  # schemas live as long as this object
 
