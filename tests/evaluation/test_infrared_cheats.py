@@ -11,7 +11,7 @@ from refract.evaluation.infrared.class_error import Resampling, class_errors
 from refract.evaluation.infrared.scenes import Gray
 from refract.evaluation.infrared.scores import InfraredScorer
 from refract.evaluation.infrared.semantic_classes import find_classes
-from refract.evaluation.measures.frechet_distance import frechet_distance
+from refract.evaluation.measures.set_distance import frechet_distance
 from tests.tiny.street_pictures import VEHICLE, street_scene, with_moved_vehicles
 
 SCENES = [street_scene(seed) for seed in range(6)]

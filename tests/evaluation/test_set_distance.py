@@ -7,8 +7,11 @@ import pytest
 import torch
 
 from refract.base.errors import InputError
-from refract.evaluation.measures.frechet_distance import frechet_distance
-from refract.evaluation.measures.set_distance import choose_features, set_distances
+from refract.evaluation.measures.set_distance import (
+    choose_features,
+    frechet_distance,
+    set_distances,
+)
 from refract.models.clip import load_clip
 from tests.tiny.clip import write_tiny_clip
 

@@ -5,7 +5,8 @@ scales, whose weights are scaled to the sum 1; that is another index under a key
 (`ms_ssim_4` at 128 px), since its values do not compare with the published one's.
 
 torchmetrics has the index too, but averages the coarsest scale over windows that reach beyond the
-picture too (the authors' code does not) and took 15 times as long on one CPU core in float64.
+picture too (the authors' code does not): values of 128 px panels differ by up to .0033, it takes 16
+times as long on one CPU core in float64, and 5 s to import.
 """
 
 import numpy as np

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from refract.evaluation.measures.frechet_distance import enough_images, frechet_distance
+from refract.base.errors import InputError
 from refract.evaluation.measures.inception_features import load_inception
 from refract.models.clip import ClipModel
 
@@ -91,7 +92,7 @@ def set_distances(
     singular, and the figure would tell the count of images before it told their likeness.
     """
     count, needed = len(truths), features.dimension
-    if not enough_images(count, needed):
+    if count <= needed:
         note = f"left out: {count} images, must be more than its {needed} features"
         logger.info("%s %s", features.key, note)
         return SetDistances(features.key, f"{features.about}; {note}", {})
@@ -99,3 +100,17 @@ def set_distances(
     true = features(truths)
     values = {name: frechet_distance(features(made), true) for name, made in variants.items()}
     return SetDistances(features.key, f"{features.about}; {note}", values)
+
+
+def frechet_distance(features: NDArray[np.floating], truths: NDArray[np.floating]) -> float:
+    """torch-fidelity's, in float64, of two sets `[N, D]` and `[M, D]`, each taken for a Gaussian.
+
+    0 or more; Heusel et al. 2017. InputError where a value is not finite.
+    """
+    from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+
+    if not (np.isfinite(features).all() and np.isfinite(truths).all()):
+        raise InputError("Frechet distance: features hold values that are not finite")
+    moments = [fid_features_to_statistics(torch.as_tensor(x).double()) for x in (features, truths)]
+    (distance,) = fid_statistics_to_metric(*moments, verbose=False).values()
+    return max(0.0, float(distance))
