@@ -11,6 +11,7 @@ from PIL import Image
 from safetensors.torch import load, load_file
 
 from refract.base.errors import InputError
+from refract.infrared.training.loop import Training
 from refract.infrared.training.objective import flow_matching_loss
 from tests.tiny.fill import write_triptychs
 from tests.tiny.training import LEARNABLE, train
@@ -76,6 +77,23 @@ def test_the_log_names_mode_parameters_scales_and_shapes(finished: Finished) -> 
     line = next(message for message in finished.log if message.startswith("step 6/6"))
     for part in ("100%", "finetune", "loss", "val", "scale [", "s/step", "ETA", "peak"):
         assert part in line
+
+
+def test_the_log_has_about_twenty_lines_and_the_curve_a_row_each_ten_steps(
+    tiny_model: Path,
+    tiny_triptychs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(Training, "_step", lambda *_: 0.5)  # not in question here
+    with caplog.at_level(logging.INFO, "refract"):
+        files = train(
+            tiny_model, tiny_triptychs, tmp_path, steps=800, validate_every=200, checkpoint_every=0
+        )
+    assert sum(message.startswith("step ") for message in caplog.messages) == 20
+    rows = list(csv.DictReader(files["curve.csv"].decode().splitlines()))
+    assert [int(row["step"]) for row in rows] == list(range(10, 801, 10))
 
 
 def test_sample_panels_at_the_start_and_at_the_end(finished: Finished) -> None:

@@ -19,6 +19,7 @@ from refract.params.models import InfraredModel as ModelSection
 
 logger = logging.getLogger(__name__)
 
+_LINES = 20  # of a whole training, about
 _STILL = 1e-3  # a scale nearer to its start than this has not moved
 _GATE_START = {"zero_scale": 0.0, "small": 1e-3}
 
@@ -89,6 +90,11 @@ class StepTimer:
     def seconds(self, done: int) -> float:
         """Mean seconds a step after `done` steps in all."""
         return (time.monotonic() - self._start) / max(done - self._first, 1)
+
+
+def log_interval(steps: int, row_every: int) -> int:
+    """Steps between two lines of the log: about 20 in `steps`, each where the curve has a row."""
+    return row_every * max(1, round(steps / (_LINES * row_every)))
 
 
 def log_step(row: dict[str, Any], steps: int, timer: StepTimer) -> None:

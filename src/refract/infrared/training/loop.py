@@ -26,7 +26,7 @@ from refract.infrared.adapter.model import InfraredModel
 from refract.infrared.adapter.sample_draws import noise_and_time
 from refract.infrared.training.checkpoint import CheckpointFolder
 from refract.infrared.training.data import TrainingData
-from refract.infrared.training.log import StepTimer, log_step, warn_if_still
+from refract.infrared.training.log import StepTimer, log_interval, log_step, warn_if_still
 from refract.infrared.training.objective import flow_matching_loss, validation_loss
 from refract.infrared.training.optimizer import build_optimizer
 from refract.infrared.training.schedule import Schedule
@@ -37,7 +37,7 @@ from refract.pipeline.stop_request import StopRequest, stop
 
 logger = logging.getLogger(__name__)
 
-_LOG_EVERY = 10
+_ROW_EVERY = 10  # steps between two rows of the curve
 _SHAPES_LOGGED = 2  # forward passes whose tensor shapes are told at debug level
 # Without it DDP sorts its buckets anew after the first step of a process, and more than two
 # processes sum by the place in a bucket: a resumed training would differ in the last bits.
@@ -186,8 +186,10 @@ class Training:
             self.average.update(step + 1)
         if self.main and self.model.adapter is not None and step + 1 == self.schedule.warmup:
             warn_if_still(self.model.adapter)
-        if self._due(step + 1, _LOG_EVERY) or self._due(step + 1, settings.validate_every):
+        validates = self._due(step + 1, settings.validate_every)
+        if validates or self._due(step + 1, _ROW_EVERY):
             self.rows.append(self._row(step))
+        if validates or self._due(step + 1, log_interval(settings.steps, _ROW_EVERY)):
             log_step(self.rows[-1], settings.steps, timer)
         if self.main and self._due(step + 1, settings.checkpoint_every):
             self._save(step + 1, trainable)
