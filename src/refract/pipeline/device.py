@@ -5,6 +5,7 @@ import os
 import re
 
 from refract.base.errors import InputError, shorten
+from refract.pipeline.core_sharing import share_cores
 from refract.pipeline.gpu_claim import claim_gpus, wants_own_gpu
 
 
@@ -14,7 +15,7 @@ def pick_device() -> str:
     `$REFRACT_DEVICE` where it names one, else the first kind that is there. Where it names none and
     several GPUs are visible, the run claims one that no other run has claimed, and waits for it
     where need be; it is the same at every call. Of several processes of one launch each gets a GPU
-    of its own, `cuda:$LOCAL_RANK`.
+    of its own, `cuda:$LOCAL_RANK`. On the CPU it shares the cores with other runs.
 
     Raises InputError where the variable names no device or one this machine lacks, or one GPU for
     several processes.
@@ -22,6 +23,8 @@ def pick_device() -> str:
     import torch  # not at module level: commands that only parse arguments must start fast
 
     device = _wanted()
+    if device == "cpu":
+        share_cores()
     if not device.startswith("cuda"):
         return device
     if int(os.environ.get("LOCAL_WORLD_SIZE", "1")) > 1:
