@@ -67,6 +67,11 @@ _Loader.add_constructor(_CORE + "int", _integer)
 _Loader.add_constructor(_CORE + "float", _floating)
 
 
+def parse_yaml(text: str) -> Any:
+    """What a program wrote, YAML or not: YAMLError or ValueError where it is none."""
+    return _Loader(text).get_single_data()
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML 1.2 file, read as DVC reads it (`1e-3` is a number, `no` a string).
 

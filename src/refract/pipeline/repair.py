@@ -13,13 +13,15 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psutil
-from ruamel.yaml import YAML, YAMLError
+from pydantic import BaseModel, Field
+from yaml import YAMLError
 
 from refract.base.atomic import write_atomic
 from refract.base.errors import InputError
+from refract.base.yaml_files import parse_yaml
 from refract.pipeline.stage_runner import run_stage
 
 _LOCK_NAME = "dvc.lock"
@@ -54,14 +56,33 @@ def is_half_lock(path: Path) -> bool:
     return path.is_file() and not _is_whole(path.read_bytes())
 
 
+class _Data(BaseModel, strict=True):
+    """A file or folder as `dvc.lock` names it; a value cut off is null or of another type."""
+
+    path: str
+    hash: str = ""
+    md5: str = Field("", min_length=3)
+    size: int = 0
+    nfiles: int = 0
+
+
+class _Stage(BaseModel, strict=True):
+    cmd: str | list[str]
+    deps: list[_Data] = []
+    params: dict[str, dict[str, Any]] = {}
+    outs: list[_Data] = []
+
+
+class _Lock(BaseModel, strict=True):
+    version: Literal["2.0"] = Field(alias="schema")
+    stages: dict[str, _Stage] = {}
+
+
 def _is_whole(lock: bytes) -> bool:
     """Whether DVC would take this for the content of `dvc.lock`."""
-    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
-    from voluptuous import Invalid
-
     try:
-        COMPILED_LOCKFILE_SCHEMA(YAML(typ="safe").load(lock.decode()) or {})
-    except (YAMLError, Invalid, UnicodeDecodeError):
+        _Lock.model_validate(parse_yaml(lock.decode()))
+    except (YAMLError, ValueError):
         return False
     return True
 
