@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
         "product.clip_micro_i_crop", "product.clip_micro_t",
     },
     # Flags of ffmpeg's scaler
-    "src/refract/user_study/media.py": {
+    "src/refract/media/webm.py": {
         "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int+bitexact"
     },
     "src/refract/media/video_io.py": {"lanczos+accurate_rnd+full_chroma_int+bitexact"},

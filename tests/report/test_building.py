@@ -168,7 +168,7 @@ def test_with_nothing_at_all_the_page_says_so(tmp_path: Path) -> None:
         ("edits/info.json", "{", "not valid JSON"),
         ("params.yaml", "seed: x\n", "seed: must be a whole number"),
         ("cases.yaml", "cases: {a: 3}", "cases: must be a mapping"),
-        ("edits/plain-case/plain.mkv", "no clip", "plain.mkv: cannot be turned into WebM"),
+        ("edits/plain-case/plain.mkv", "no clip", "plain.mkv: cannot be decoded"),
     ],
 )
 def test_a_broken_input_is_named_and_the_old_report_stays(

@@ -11,7 +11,6 @@ from refract.base.errors import InputError
 from refract.evaluation.votes.study_key import StudyKey, load_key
 from refract.media.video_io import Clip, read_clip, write_clip
 from refract.user_study.building import build_study, clip_path
-from refract.user_study.media import write_webm
 from refract.user_study.page import ShownPair, StudyPage, render_page
 from tests.tiny.study import COLOURS, HOSTILE, moving_square, request
 
@@ -157,16 +156,3 @@ def test_bad_requests_are_refused_in_one_line(tmp_path: Path) -> None:
 def test_strengths_lead_to_the_clips_of_the_curve() -> None:
     assert clip_path(Path("e"), "mug", "s030") == Path("e/mug/curve/0.3.mkv")
     assert clip_path(Path("e"), "mug", "s100") == Path("e/mug/curve/1.mkv")
-
-
-@pytest.mark.parametrize("width", [33, 301])  # small and large, both odd
-def test_webm_keeps_frames_rate_and_odd_sizes(tmp_path: Path, width: int) -> None:
-    generator = np.random.default_rng(0)
-    colours = generator.integers(0, 256, (3, 3), np.uint8)
-    frames = np.broadcast_to(colours[:, None, None], (3, 257, width, 3))
-    write_webm(frames, tmp_path / "a.webm", 8.0)
-    clip = read_clip(tmp_path / "a.webm")
-    scale = 2 if width < 256 else 1
-    assert clip.frames.shape == (3, 257 * scale, width * scale, 3)
-    assert clip.fps == 8
-    assert np.abs(clip.frames[:, 9, 9].astype(int) - colours).max() < 12

@@ -53,15 +53,15 @@ class Clip(NamedTuple):
     fps: float
 
 
-def input_switches() -> list[str]:
-    """What ffmpeg is told before it opens a clip by the name of `input_name`."""
+def _input_switches() -> list[str]:
+    """What ffmpeg is told before it opens a clip by the name of `_input_name`."""
     return [
         "-protocol_whitelist", "file", "-format_whitelist", _CONTAINERS,
         "-max_pixels", str(_MOST_PX),
     ]  # fmt: skip
 
 
-def input_name(path: Path) -> str:
+def _input_name(path: Path) -> str:
     """A file's name for ffmpeg, which takes others for switches, addresses or protocols."""
     return f"file:{path.absolute()}"
 
@@ -86,7 +86,7 @@ def read_clip(
     try:
         with closing(
             imageio_ffmpeg.read_frames(
-                input_name(path), input_params=input_switches(), output_params=_SCALER + limit
+                _input_name(path), input_params=_input_switches(), output_params=_SCALER + limit
             )
         ) as raw:
             facts = next(raw)
@@ -118,29 +118,30 @@ def fit_frame(frame: Frames, width: int, height: int, *, nearest: bool = False) 
 
 def write_clip(path: Path, clip: Clip, quality: Literal["lossless", "preview"]) -> None:
     """Write a clip: lossless is FFV1 in RGB (.mkv), preview H.264 (.mp4, even width and height)."""
-    height, width = clip.frames.shape[1:3]
-    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}"]
-    rate = ["-r", f"{clip.fps:g}"]
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *source, *rate, "-i", "-"]
-    command += [*_CODECS[quality], *_SCALER, *_BITEXACT]
-
-    write_atomic(Path(path), lambda temporary: encode(command, clip.frames, temporary))
+    encode(path, clip, [*_CODECS[quality], *_SCALER])
 
 
-def encode(command: Sequence[str], frames: Frames, path: Path) -> None:
-    """Give frames to ffmpeg's `command`, which reads them from stdin and gets `path` as last word.
+def encode(path: Path, clip: Clip, options: Sequence[str]) -> None:
+    """Write a clip by ffmpeg with `options` of its output, beside those that make it bit-exact.
 
     Raises RuntimeError with ffmpeg's last words where it fails, and OSError where the file would be
     longer than the system allows, of which ffmpeg dies without a word.
     """
-    done = subprocess.run(
-        [*command, str(path)], input=np.ascontiguousarray(frames).tobytes(), capture_output=True
-    )
-    if sys.platform != "win32" and done.returncode == -signal.SIGXFSZ:
-        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
-    if done.returncode != 0:
-        message = done.stderr.decode(errors="replace").strip()
-        raise RuntimeError(f"ffmpeg could not write {path}: {message[-300:]}")
+    height, width = clip.frames.shape[1:3]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-f", "rawvideo"]
+    command += ["-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{clip.fps:g}", "-i", "-"]
+    command += [*options, *_BITEXACT]
+    content = np.ascontiguousarray(clip.frames).tobytes()
+
+    def write(temporary: Path) -> None:
+        done = subprocess.run([*command, str(temporary)], input=content, capture_output=True)
+        if sys.platform != "win32" and done.returncode == -signal.SIGXFSZ:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+        if done.returncode != 0:
+            message = done.stderr.decode(errors="replace").strip()
+            raise RuntimeError(f"ffmpeg could not write {path}: {message[-300:]}")
+
+    write_atomic(Path(path), write)
 
 
 def side_by_side(columns: list[Frames]) -> Frames:

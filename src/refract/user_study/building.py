@@ -13,15 +13,17 @@ from refract.editing.cases.items import PLAIN_CLIP, REFERENCE_CLIP, SOURCE_CLIP
 from refract.editing.reference.photo import find_reference_photo
 from refract.evaluation.votes.study_key import StudyKey, load_key, write_key
 from refract.media.video_io import Clip, read_clip
+from refract.media.webm import write_webm
 from refract.params.cases import Case
-from refract.user_study.media import SMALL_PX, write_photo, write_webm
 from refract.user_study.page import ShownPair, StudyPage, render_page
 from refract.user_study.pairs import ClipId, StudyPlan, Tokens, plan_pairs
+from refract.user_study.photo import write_photo
 
 logger = logging.getLogger(__name__)
 
 TITLE = "Which clip is better?"
 PAGE, MEDIA = "index.html", "media"
+_SMALL_PX = 256  # clips with a shorter side than this are enlarged and shown with hard pixels
 _EVERY_FILE_MADE = 946_684_800  # 2000-01-01: the order of making would tell the methods apart
 
 
@@ -133,7 +135,7 @@ def _compare_clips(
         for method, clip in clips.items():
             content = clip.frames.tobytes()
             groups[content] = (*groups.get(content, ()), method)
-            small &= min(clip.frames.shape[1:3]) < SMALL_PX
+            small &= _is_small(clip)
         alike[case] = list(groups.values())
         for group in alike[case]:
             if len(group) > 1:
@@ -154,8 +156,12 @@ def _check_shapes(case: str, clips: Mapping[str, Clip]) -> None:
 
 def _write_clips(plan: StudyPlan, files: Mapping[ClipId, Path], media: Path) -> None:
     for token, clip in plan.shown.items():
-        frames, fps = read_clip(files[clip])
-        write_webm(frames, media / f"{token}.webm", fps)
+        shown = read_clip(files[clip])
+        write_webm(media / f"{token}.webm", shown, "fine", enlarge=2 if _is_small(shown) else 1)
+
+
+def _is_small(clip: Clip) -> bool:
+    return min(clip.frames.shape[1:3]) < _SMALL_PX
 
 
 def _shown(
