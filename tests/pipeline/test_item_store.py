@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from refract.base.errors import InputError
+from refract.pipeline import import_closure, item_store
 from refract.pipeline.item_store import (
     INDEX_NAME,
     ItemStore,
@@ -39,7 +41,10 @@ def compute(store: ItemStore, key: str, text: str = "result") -> Path:
     return slot
 
 
-def test_key_follows_everything_it_is_made_of(store: ItemStore, tmp_path: Path) -> None:
+def test_key_follows_everything_it_is_made_of(
+    store: ItemStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_closure, "_ROOT", tmp_path)
     code = tmp_path / "stage.py"
     code.write_text("a = 1\n")
     base = key_of(store, code=[code])
@@ -48,11 +53,11 @@ def test_key_follows_everything_it_is_made_of(store: ItemStore, tmp_path: Path) 
     assert key_of(store, inputs={"image": "ac"}, code=[code]) != base
     assert key_of(store, inputs={"images": "ab"}, code=[code]) != base
     assert key_of(store, code=[code], model="owner/name@main") != base
-    for folder, text, same in (("edited", "a = 2\n", False), ("checkout", "a = 1\n", True)):
+    for folder, text, same in (("edited", "a = 2\n", False), ("checkout", "a = 1  # one\n", True)):
         other = tmp_path / folder / "stage.py"
         other.parent.mkdir()
         other.write_text(text)
-        assert (key_of(store, code=[other]) == base) is same, "content counts, not the place"
+        assert (key_of(store, code=[other]) == base) is same, "what it says counts, not the place"
 
 
 def test_key_ignores_order_and_refuses_what_has_no_stable_text(store: ItemStore) -> None:
@@ -214,9 +219,12 @@ def test_damaged_slots_are_reported_and_computed_again(
         assert find_damage(compute(fresh, damage)) is None, "the damaged slot is replaced"
 
 
-def rewrite(path: Path, text: str) -> None:
+def rewrite(path: Path, text: str, *, later_s: int = 1) -> None:
+    """As a write so many seconds after the present content."""
+    time_ns = path.stat().st_mtime_ns + later_s * 10**9
     path.chmod(0o644)
     path.write_text(text)
+    os.utime(path, ns=(time_ns, time_ns))
 
 
 def test_changed_bytes_of_equal_length_are_found_when_a_slot_is_served(
@@ -224,12 +232,41 @@ def test_changed_bytes_of_equal_length_are_found_when_a_slot_is_served(
 ) -> None:
     slot = compute(store, "k", "abc")
     rewrite(slot / "below" / "item.txt", "abd")
-    assert find_damage(slot) is None
-    assert "sha256" in (find_damage(slot, contents=True) or "")
     fresh = ItemStore(tmp_path / "store", "infer_ir")
     assert fresh.get("k") is None and "sha256" in caplog.text
     compute(fresh, "k", "abc")
     assert find_damage(slot, contents=True) is None, "the damaged slot is replaced"
+
+
+def test_what_keeps_length_and_time_is_found_by_reading_alone(
+    store: ItemStore, tmp_path: Path
+) -> None:
+    """Which `store verify` does."""
+    slot = compute(store, "k", "abc")
+    rewrite(slot / "below" / "item.txt", "abd", later_s=0)
+    assert ItemStore(tmp_path / "store", "infer_ir").get("k") is not None
+    assert "sha256" in (find_damage(slot, contents=True) or "")
+
+
+def test_a_slot_is_served_unread_and_a_copy_read_once(
+    store: ItemStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+
+    def count(path: Path) -> str:
+        read.append(path)
+        return hash_file(path)
+
+    compute(store, "k")
+    shutil.copytree(tmp_path / "store", tmp_path / "copy", copy_function=shutil.copyfile)
+    item = tmp_path / "copy" / "infer_ir" / "k" / "below" / "item.txt"
+    os.utime(item, (1, 1))
+    monkeypatch.setattr(item_store, "hash_file", count)
+    assert ItemStore(tmp_path / "store", "infer_ir").get("k") is not None
+    assert read == []
+    for _ in range(2):
+        assert ItemStore(tmp_path / "copy", "infer_ir").get("k") is not None
+    assert read == [item]
 
 
 def _make_beside_a_damaged_slot(root: Path, refresh: bool, barrier: Any, results: Any) -> None:

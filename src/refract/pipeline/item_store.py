@@ -2,7 +2,8 @@
 
 `<root>/<stage>/<key>/` holds the files of one item; the key is a hash of everything the item
 depends on. Slots are written under a temporary name and renamed, so a killed worker leaves no half
-slot and two workers racing for one key do no harm. What is served has the sha256 that was written.
+slot and two workers racing for one key do no harm. What is served is what was written, told by byte
+count and modification time, and by sha256 where a file's time is another.
 See `refract.pipeline.store` for listing and pruning.
 """
 
@@ -16,7 +17,6 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -27,11 +27,12 @@ from refract.base.atomic import TEMPORARY_PREFIX
 from refract.base.disk_errors import storing
 from refract.base.errors import InputError
 from refract.base.files import refuse_special
+from refract.pipeline.import_closure import hash_code
 
 logger = logging.getLogger(__name__)
 
 INDEX_NAME = ".index.json"
-_KEY_FORMAT = 1  # raise it when the meaning of a key changes, so that older slots are not served
+_KEY_FORMAT = 2  # raise it when the meaning of a key changes, so that older slots are not served
 _YOUNG_SECONDS = 10.0  # a temporary directory may be this old and not yet locked
 
 
@@ -80,31 +81,27 @@ class ItemStore:
 
         params: the settings it uses, JSON-like or pydantic models. inputs: logical name ->
         sha256 of the content (`hash_file`). code: source files (`import_closure.closure`), which
-        count by content alone, so that every checkout shares the items.
+        count by what they say (`hash_code`), wherever they lie: every checkout shares the items.
         model: `model_identity` of what computes it.
         """
         facts = {
             "format": _KEY_FORMAT,
             "params": dict(params),
             "inputs": dict(inputs),
-            "code": _hash_code(tuple(code)),
+            "code": sorted(map(hash_code, code)),
             "model": model,
         }
         text = json.dumps(facts, sort_keys=True, allow_nan=False, default=_plain)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def get(self, key: str) -> Path | None:
-        """The slot of `key`, or None where it is missing, damaged (logged) or to be refreshed.
-
-        The first time, its whole content is read and compared with the sha256 in its index.
-        """
+        """The slot of `key`, or None where it is missing, damaged (logged) or to be refreshed."""
         slot = self.folder / key
         if key in self._known:
             return slot
         if self.refresh or not slot.is_dir():
             return None
-        damage = find_damage(slot, contents=True)
-        if damage:
+        if damage := find_damage(slot):
             logger.warning("item store: slot %s is damaged (%s); computing it again", slot, damage)
             return None
         with suppress(OSError):  # a store shared read-only
@@ -134,23 +131,27 @@ class ItemStore:
         self._known.add(key)
 
     def _settle(self, temporary: Path, slot: Path) -> None:
-        """Rename into the slot; where another worker was first and its slot is whole, keep that."""
-        while not _renamed(temporary, slot):
-            with _locked(self.folder, wait=True):  # else a slot just replaced might go again
+        """Make `temporary` the slot; a whole one that another worker has made meanwhile stays."""
+        with _locked(self.folder, wait=True):  # else two workers might remove each other's
+            while not _renamed(temporary, slot):
                 if self._is_served(slot):
                     shutil.rmtree(temporary)
                     return
-                aside = self._fresh_name()
-                with suppress(FileNotFoundError):  # somebody has pruned it
-                    os.rename(slot, aside)
-                    shutil.rmtree(aside)
+                self._remove(slot)
+
+    def _remove(self, slot: Path) -> None:
+        """Under another name, so that nobody is served what is left half-way."""
+        aside = self._fresh_name()
+        with suppress(FileNotFoundError):  # somebody has pruned it
+            os.rename(slot, aside)
+            shutil.rmtree(aside)
 
     def _fresh_name(self) -> Path:
         return self.folder / f"{TEMPORARY_PREFIX}{os.getpid()}-{uuid4().hex[:12]}"
 
     def _is_served(self, slot: Path) -> bool:
         """Whether this instance may take the slot as it is: whole, and no older than a refresh."""
-        if find_damage(slot, contents=True):
+        if find_damage(slot):
             return False
         return not self.refresh or (slot / INDEX_NAME).stat().st_mtime >= self._opened
 
@@ -158,7 +159,7 @@ class ItemStore:
 def remove_abandoned(folder: Path, *, older_than: float = _YOUNG_SECONDS) -> None:
     """Remove the temporary directories of killed workers; a living worker's is locked, and stays.
 
-    Where the file system has no locks on directories, none is removed (`store_cli prune` does).
+    Where the file system has no locks on directories, none is removed (`store prune` does).
     """
     for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
         with suppress(OSError):  # in use, no locks, a store shared read-only, or gone meanwhile
@@ -211,17 +212,25 @@ def materialise(slot: Path, target: Path) -> None:
 
 
 def write_index(folder: Path) -> None:
-    """List the files of a new slot with byte count and sha256, and make them read-only."""
+    """List the files of a new slot as they are now, and make them read-only."""
     files = {}
     for path in _files_of(folder):
-        name = path.relative_to(folder).as_posix()
-        files[name] = {"bytes": path.stat().st_size, "sha256": hash_file(path)}
+        status = path.stat()
+        files[path.relative_to(folder).as_posix()] = {
+            "bytes": status.st_size,
+            "mtime_ns": status.st_mtime_ns,
+            "sha256": hash_file(path),
+        }
         path.chmod(0o444)
     (folder / INDEX_NAME).write_text(json.dumps({"files": files}, indent=1, sort_keys=True) + "\n")
 
 
 def find_damage(slot: Path, *, contents: bool = False) -> str | None:
-    """Why a slot cannot be served, or None. `contents` also compares sha256, which reads it all."""
+    """Why a slot cannot be served, or None.
+
+    A file of the byte count and modification time in the index counts as whole unread; `contents`
+    reads every one.
+    """
     try:
         listed = json.loads((slot / INDEX_NAME).read_text())["files"]
         present = {path.relative_to(slot).as_posix(): path for path in _files_of(slot)}
@@ -229,12 +238,24 @@ def find_damage(slot: Path, *, contents: bool = False) -> str | None:
             odd = sorted(present.keys() ^ listed.keys())
             return f"file {odd[0]} is missing or was not written by the store"
         for name, path in present.items():
-            if path.stat().st_size != listed[name]["bytes"]:
-                return f"{name} holds {path.stat().st_size} bytes, not {listed[name]['bytes']}"
-            if contents and hash_file(path) != listed[name]["sha256"]:
-                return f"{name} has another sha256 than when it was written"
+            if fault := _find_fault(path, listed[name], contents=contents):
+                return f"{name} {fault}"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return f"unreadable index: {error}"
+    return None
+
+
+def _find_fault(path: Path, written: Mapping[str, Any], *, contents: bool) -> str | None:
+    """What tells a file from the one that its entry in the index describes."""
+    status = path.stat()
+    if status.st_size != written["bytes"]:
+        return f"holds {status.st_size} bytes, not {written['bytes']}"
+    if status.st_mtime_ns == written["mtime_ns"] and not contents:
+        return None
+    if hash_file(path) != written["sha256"]:
+        return "has another sha256 than when it was written"
+    with suppress(OSError):  # a store shared read-only
+        os.utime(path, ns=(status.st_atime_ns, written["mtime_ns"]))  # a copy is read only once
     return None
 
 
@@ -250,11 +271,6 @@ def hash_file(path: Path) -> str:
 
 def _files_of(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != INDEX_NAME)
-
-
-@lru_cache(maxsize=64)
-def _hash_code(code: tuple[Path, ...]) -> list[str]:
-    return sorted(hash_file(path) for path in code)
 
 
 def _plain(value: object) -> Any:

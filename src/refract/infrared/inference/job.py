@@ -95,7 +95,7 @@ class InferenceJob:
         scenes = held_out_scenes(triptychs, self.seed, self.settings.prompt)
         if self.settings.input is not None:
             scenes += self._user_scenes(Path(self.settings.input), triptychs, semantic_used)
-        code = closure("stages.infer_ir")
+        code = closure("refract.infrared.inference.job", "refract.models.determinism")
         keys = [self._key(scene, store, code, semantic_used) for scene in scenes]
         missing = {
             key: scene for key, scene in zip(keys, scenes, strict=True) if store.get(key) is None

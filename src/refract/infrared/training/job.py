@@ -64,7 +64,7 @@ def train_adapter(
             "sharded": sharding is not None,  # and so does each way to average gradients
         },
         inputs=_hash_rows([*rows["train"], *rows["val"]], triptychs),
-        code=closure("stages.train_ir_adapter"),
+        code=closure("refract.infrared.training.job", "refract.models.determinism"),
         model=identity,
     )
     with joined_processes(device) as processes:
