@@ -41,7 +41,7 @@ from refract.evaluation.measures.image import to_unit
 from refract.models.wan import WanModel
 from refract.params.edit_stage import EditParams
 from refract.params.ref_bank import BankParams
-from refract.params.section import load_stage_params
+from refract.params.whole import load_stage_params
 
 log = logging.getLogger("assess_edits")
 

@@ -1,6 +1,6 @@
-"""Write the sample product cases: clips, product photos, masks, prompts.
+"""Write the sample clips, product photos and masks, and print their entries of data/cases.yaml.
 
-    python -m backbones.worlds.product_cases --products data/products --cases data/cases.yaml
+python -m backbones.worlds.product_cases --products data/products
 
 Twelve cases change a product's colour and pattern, four its class too. Source and target colour
 lie far apart, every motion and every class occurs. The target prompt names the class alone:
@@ -167,20 +167,6 @@ def write_case(folder: Path, case: RenderedCase) -> None:
     os.replace(temporary, folder)
 
 
-_HEADER = """\
-# The product cases: a template video, what it shows, what it shall show, and the product's photo.
-# An id holds lower-case letters, digits, - and _, and begins with a letter. Paths are relative to
-# the repository root. target_image is a product photo; left out, a product.png beside the video is
-# taken. With target_image: infer_ir the reference is the infrared translation of the video's own
-# first frame, by the trained adapter; first_frame_map is the semantic map of that frame, in the
-# colours of the training. Left out, the segmenter that made the training's maps makes it, or it is
-# black, which costs much of the quality. The masks, one PNG a frame, serve the evaluation alone:
-# where the product is in the video, and where the target product would be. overrides: settings of
-# section flowalign, or a ref_* knob, for this case alone, e.g. {ref_strength: 0.5}.
-# The cases below come from backbones/worlds/product_cases.py; add your own beneath them.
-"""
-
-
 def case_entry(case: Case, rendered: RenderedCase, folder: Path) -> str:
     """The YAML lines of one case."""
     from_colour, from_pattern, from_class = case.source
@@ -201,18 +187,13 @@ def case_entry(case: Case, rendered: RenderedCase, folder: Path) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--products", type=Path, required=True)
-    parser.add_argument("--cases", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    entries = []
     for index, case in enumerate(CASES):
         rendered = render_case(index, options.seed)
         folder = options.products / case.name
         write_case(folder, rendered)
-        entries.append(case_entry(case, rendered, folder))
-    temporary = options.cases.with_suffix(".tmp")
-    temporary.write_text(_HEADER + "cases:\n" + "\n".join(entries))
-    os.replace(temporary, options.cases)
+        print(case_entry(case, rendered, folder))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """What all recipes share: their command lines, and the report of their last runs."""
 
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -22,6 +24,14 @@ def test_a_run_begins_with_its_threads_and_seed(monkeypatch: pytest.MonkeyPatch)
         torch.set_num_threads(before)
     assert (options.seed, options.steps, options.lr) == (5, 7, 0.1)
     assert torch.equal(drawn, torch.rand(3, generator=torch.Generator().manual_seed(5)))
+
+
+def test_the_makefile_names_recipes_that_are_there(root: Path) -> None:
+    make = ["make", "--dry-run", "-C", str(root / "backbones"), "all"]
+    said = subprocess.run(make, capture_output=True, text=True, check=True).stdout
+    modules = re.findall(r"python -m (\S+)", said)
+    assert len(modules) == 16
+    assert all(root.joinpath(*name.split(".")).with_suffix(".py").is_file() for name in modules)
 
 
 def test_what_a_recipe_has_no_use_for_is_no_option(capsys: pytest.CaptureFixture[str]) -> None:

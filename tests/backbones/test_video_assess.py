@@ -24,7 +24,7 @@ from backbones.worlds.tabletop import COLOURS, MOTIONS, PATTERNS, draw_product, 
 from backbones.worlds.tabletop_captions import vocabulary
 from refract.params.edit_stage import EditParams
 from refract.params.ref_bank import BankParams
-from refract.params.section import load_stage_params
+from refract.params.whole import load_stage_params
 from tests.tiny.wan import tiny_transformer, tiny_vae
 
 

@@ -1,6 +1,7 @@
 """The table-top world: determinism, geometry of masks and motions, captions, the sample cases."""
 
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from backbones.worlds import product_cases
 from backbones.worlds.product_cases import CASES, render_case
 from backbones.worlds.tabletop import (
     CLASSES,
@@ -173,3 +175,22 @@ def test_the_cases_in_the_repository_are_those_the_world_makes() -> None:
             assert len(files) == FRAMES
             stored = np.stack([np.asarray(Image.open(path).convert("L")) for path in files])
             assert (stored != masks).mean() < 1e-3
+
+
+def test_the_recipe_of_the_cases_leaves_the_users_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It writes folders of its own, and prints their entries as data/cases.yaml has them."""
+    mine = {tmp_path / "data/cases.yaml": "cases: {}", tmp_path / "data/products/my-mug/a": "me"}
+    for path, text in mine.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(product_cases, "CASES", CASES[:2])
+    monkeypatch.setattr(sys, "argv", ["product_cases", "--products", "data/products"])
+    product_cases.main()
+    assert all(path.read_text() == text for path, text in mine.items())
+    folders = {path.name for path in (tmp_path / "data/products").iterdir()}
+    assert folders == {"my-mug", *(case.name for case in CASES[:2])}
+    printed = capsys.readouterr().out.rstrip()
+    assert printed and printed in (DATA / "cases.yaml").read_text()
