@@ -5,7 +5,7 @@ PROFILE ?= micro
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro refresh check sync test test-long lint format profile store-list install
+.PHONY: repro refresh check test test-long lint format profile store-list install
 
 repro: check
 	python -m refract.pipeline.repair
@@ -17,12 +17,7 @@ refresh: check
 	REFRACT_REFRESH=1 dvc repro --force
 
 check: install
-	python -m refract.params.whole
-
-# Write each stage's code files and settings into dvc.yaml.
-sync: install
-	python -m refract.pipeline.sync
-	python -m refract.pipeline.sync --file backbones/dvc.yaml
+	python -m refract.params.check
 
 test: lint
 	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

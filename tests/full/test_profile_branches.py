@@ -33,7 +33,6 @@ ALLOWED: dict[str, set[str]] = {
         "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int+bitexact"
     },
     "src/refract/media/video_io.py": {"lanczos+accurate_rnd+full_chroma_int+bitexact"},
-    "src/refract/pipeline/sync.py": {"refract.pipeline.profile"},  # its reader of commented YAML
 }  # fmt: skip
 # Functions and keywords of libraries.
 _LIBRARY = {"torch.full", "np.full", "keyword full", "torch.full_like", "np.full_like"}
