@@ -9,7 +9,8 @@ from shutil import copyfile
 
 from benchmarks.full_scale_models import Cut
 from benchmarks.workspace import ROOT
-from refract.params.section import SectionType, load_stage_params
+from refract.params.section import SectionType
+from refract.params.whole import load_stage_params
 from refract.pipeline.profile import apply_profile
 
 OUT_OF_MEMORY = "out of memory"

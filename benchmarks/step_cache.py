@@ -43,7 +43,8 @@ from refract.params.cases import load_cases, with_overrides
 from refract.params.edit_stage import EditParams
 from refract.params.infer_ir import InferIr
 from refract.params.models import InfraredModel
-from refract.params.section import Section, Seed, load_stage_params
+from refract.params.section import Section, Seed
+from refract.params.whole import load_stage_params
 from refract.pipeline.device import pick_device
 
 Frames = NDArray[np.uint8]

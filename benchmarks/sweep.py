@@ -34,7 +34,7 @@ from refract.models.wan_latents import encode_frames
 from refract.params.cases import Case, load_cases, with_overrides
 from refract.params.edit_stage import EditParams
 from refract.params.ref_bank import BankParams
-from refract.params.section import load_stage_params
+from refract.params.whole import load_stage_params
 from refract.pipeline.device import pick_device
 
 FIRST, POINT = "first edit", "new point"

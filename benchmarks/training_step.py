@@ -21,7 +21,7 @@ from benchmarks.timing import Timings, time_interleaved
 from benchmarks.training_parts import TrainingParts, build_parts
 from benchmarks.workspace import ROOT, Workspace, model_path, street_settings
 from refract.models.determinism import make_deterministic
-from refract.params.section import load_stage_params
+from refract.params.whole import load_stage_params
 from refract.pipeline.device import pick_device
 from stages.train_ir_adapter import StageParams
 

@@ -26,7 +26,7 @@ from refract.evaluation.measures.image import psnr, to_unit
 from refract.infrared.inference.generator import SceneTokens
 from refract.models.determinism import make_deterministic
 from refract.models.quantised_base import stored_bytes
-from refract.params.section import load_stage_params
+from refract.params.whole import load_stage_params
 from refract.pipeline.device import pick_device
 
 State = tuple[Tensor, Tensor, SceneTokens]  # x_t, t, conditioning

@@ -9,8 +9,7 @@ import argparse
 from pathlib import Path
 
 from refract.params.cases import load_cases
-from refract.params.section import load_stage_params
-from refract.params.whole import Params
+from refract.params.whole import Params, load_stage_params
 from refract.pipeline.stage_runner import run_stage
 
 _PATHS = (

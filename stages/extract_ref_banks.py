@@ -9,7 +9,7 @@ from pathlib import Path
 
 from refract.params.cases import load_cases, with_overrides
 from refract.params.ref_bank import BankParams
-from refract.params.section import load_stage_params
+from refract.params.whole import load_stage_params
 from refract.pipeline.launcher import launch_processes
 from refract.pipeline.stage_runner import is_first_process, run_stage
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from refract.params.infer_ir import InferIr
 from refract.params.models import InfraredModel
-from refract.params.section import Section, Seed, load_stage_params
+from refract.params.section import Section, Seed
+from refract.params.whole import load_stage_params
 from refract.pipeline.launcher import launch_processes
 from refract.pipeline.stage_runner import run_stage
 

@@ -7,7 +7,8 @@ import argparse
 from pathlib import Path
 
 from refract.params.prepare_triptychs import PrepareTriptychs
-from refract.params.section import Section, Seed, load_stage_params
+from refract.params.section import Section, Seed
+from refract.params.whole import load_stage_params
 from refract.pipeline.stage_runner import run_stage
 
 

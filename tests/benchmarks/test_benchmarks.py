@@ -16,7 +16,7 @@ from benchmarks.training_parts import TrainingParts, build_parts
 from benchmarks.training_step import alternatives, table
 from benchmarks.workspace import Workspace, street_settings
 from refract.params.models import InfraredModel
-from refract.params.section import load_stage_params
+from refract.params.whole import load_stage_params
 from stages.prepare_triptychs import StageParams as PrepareParams
 from stages.train_ir_adapter import StageParams
 from tests.tiny.fill import write_tiny_fill, write_triptychs

@@ -27,7 +27,7 @@ from refract.params.cases import Case
 from refract.params.edit_stage import EditParams
 from refract.params.evaluate import Evaluate
 from refract.params.ref_bank import BankParams
-from refract.params.section import load_stage_params
+from refract.params.whole import load_stage_params
 from tests.tiny.clip import write_tiny_clip
 from tests.tiny.edit import FRAMES, HEIGHT, WIDTH, Workshop, tiny_model
 

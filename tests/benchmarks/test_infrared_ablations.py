@@ -9,7 +9,7 @@ from benchmarks.ablation_runs import Site
 from benchmarks.ablation_variants import VARIANTS
 from benchmarks.infrared_ablations import report
 from refract.base.yaml_files import read_yaml
-from refract.params.section import load_stage_params
+from refract.params.whole import load_stage_params
 from stages.train_ir_adapter import StageParams
 
 ROOT = Path(__file__).parents[2]

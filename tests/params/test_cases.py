@@ -5,8 +5,8 @@ import pytest
 from refract.base.errors import InputError
 from refract.params.cases import Case, load_cases, with_overrides
 from refract.params.reference import VideoGrid
-from refract.params.section import Section, load_stage_params
-from refract.params.whole import Params
+from refract.params.section import Section
+from refract.params.whole import Params, load_stage_params
 
 GOOD = "{video: a.mp4, source_prompt: a cup, target_prompt: a red cup}"
 

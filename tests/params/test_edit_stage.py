@@ -9,8 +9,8 @@ import pytest
 
 from refract.base.errors import InputError
 from refract.params.edit_stage import EditParams
-from refract.params.section import load_stage_params, validate
-from refract.params.whole import Params
+from refract.params.section import validate
+from refract.params.whole import Params, load_stage_params
 
 
 @pytest.fixture(scope="module")

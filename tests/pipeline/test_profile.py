@@ -8,8 +8,7 @@ import pytest
 
 from refract.base.errors import InputError
 from refract.base.yaml_files import read_yaml
-from refract.params.section import load_stage_params
-from refract.params.whole import Params
+from refract.params.whole import Params, load_stage_params
 from refract.pipeline.profile import apply_profile
 
 

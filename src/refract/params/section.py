@@ -1,15 +1,12 @@
-"""The base of every settings section, and how a stage reads its own part of params.yaml."""
+"""The base of every settings section."""
 
-import importlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError
 
 from refract.base.errors import InputError
-from refract.base.yaml_files import read_yaml
-from refract.params.explain import explain, unknown_key
+from refract.params.explain import explain
 
 # DVC drops these two from its run-cache key (treeverse/dvc #10296): a changed value would silently
 # return old results.
@@ -46,23 +43,6 @@ class Section(BaseModel):
             raise TypeError(f"{cls.__name__}: parameter name {sorted(banned)[0]!r} is banned (DVC)")
 
 
-def load_stage_params(model: type[SectionType], path: Path) -> SectionType:
-    """The top-level keys of params.yaml that `model` declares, validated.
-
-    Raises InputError with one line naming the first bad key, its value and what is allowed. A
-    top-level key that no stage knows is an error too; the list of known keys is imported by name
-    so that it is no part of a stage's import closure: it can refuse a file, never change a result.
-    """
-    document = read_yaml(path)
-    check_banned_names(path, document)
-    known = importlib.import_module("refract.params.whole").Params.model_fields
-    for key, value in document.items():
-        if key not in known:
-            raise InputError(f"{path}: {unknown_key(key, value, list(known))}")
-    own = {key: value for key, value in document.items() if key in model.model_fields}
-    return validate(model, own, path)
-
-
 def validate(model: type[SectionType], values: Mapping[str, Any], where: object) -> SectionType:
     """`values` as a `model`; InputError starting with `where` otherwise."""
     try:
@@ -84,18 +64,6 @@ def check_banned_names(where: object, values: object, prefix: str = "") -> None:
     elif isinstance(values, Sequence) and not isinstance(values, str):
         for index, value in enumerate(values):
             check_banned_names(where, value, f"{prefix.rstrip('.')}[{index}].")
-
-
-def leaf_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
-    """Dotted names of every value in a section, in order of declaration (dvc.yaml's `params`)."""
-    keys = []
-    for name, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            keys += leaf_keys(kind, f"{prefix}{name}.")
-        else:
-            keys.append(f"{prefix}{name}")
-    return keys
 
 
 Seed = Annotated[int, Field(ge=0, lt=2**31, description="seed of every random draw")]

@@ -1,13 +1,11 @@
-"""Check params.yaml and the cases as a whole, before any stage works.
+"""All of params.yaml, and how a stage reads its part of it."""
 
-`python -m refract.params.whole [--params params.yaml] [--cases data/cases.yaml]`
-"""
-
-import argparse
 from pathlib import Path
 
-from refract.params.cases import load_cases, with_overrides
+from refract.base.errors import InputError
+from refract.base.yaml_files import read_yaml
 from refract.params.evaluate import Evaluate
+from refract.params.explain import unknown_key
 from refract.params.flowalign import FlowAlign
 from refract.params.infer_ir import InferIr
 from refract.params.ir_adapter import IrAdapter
@@ -15,8 +13,7 @@ from refract.params.models import InfraredModel, VideoModel
 from refract.params.prepare_triptychs import PrepareTriptychs
 from refract.params.ref_bank import RefBank
 from refract.params.reference import RefBranches, RefLayers, RefMode, RefStrength, RefTimesteps
-from refract.params.section import Section, Seed, load_stage_params
-from refract.pipeline.stage_runner import run_stage
+from refract.params.section import Section, SectionType, Seed, check_banned_names, validate
 
 
 class Params(Section):
@@ -38,20 +35,16 @@ class Params(Section):
     evaluate: Evaluate
 
 
-def check(params_path: Path, cases_path: Path) -> None:
-    """Raise InputError for the first fault in either file."""
-    params = load_stage_params(Params, params_path)
-    for name, case in load_cases(cases_path).items():
-        with_overrides(params, name, case)
+def load_stage_params(model: type[SectionType], path: Path) -> SectionType:
+    """The top-level keys of params.yaml that `model` declares, validated.
 
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    parser.add_argument("--cases", type=Path, default=Path("data/cases.yaml"))
-    arguments = parser.parse_args()
-    check(arguments.params, arguments.cases)
-
-
-if __name__ == "__main__":
-    run_stage("params.check", main)
+    Raises InputError with one line naming the first bad key, its value and what is allowed; a
+    top-level key that no stage knows is one too.
+    """
+    document = read_yaml(path)
+    check_banned_names(path, document)
+    for key, value in document.items():
+        if key not in Params.model_fields:
+            raise InputError(f"{path}: {unknown_key(key, value, list(Params.model_fields))}")
+    part = {key: value for key, value in document.items() if key in model.model_fields}
+    return validate(model, part, path)

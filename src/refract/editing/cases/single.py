@@ -13,7 +13,8 @@ from refract.models.determinism import make_deterministic
 from refract.params.cases import Case, with_overrides
 from refract.params.edit_stage import EditParams
 from refract.params.ref_bank import BankParams
-from refract.params.section import load_stage_params, validate
+from refract.params.section import validate
+from refract.params.whole import load_stage_params
 from refract.pipeline.processes import process_count
 
 _NAME = "edit"
