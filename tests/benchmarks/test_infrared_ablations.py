@@ -20,7 +20,7 @@ def test_every_variant_is_a_setting_of_the_training(name: str, tmp_path: Path) -
     """So `dvc exp run -S` reaches it, and DVC reruns train_ir_adapter for it."""
     changes = VARIANTS[name]
     tracked = read_yaml(ROOT / "dvc.yaml")["stages"]["train_ir_adapter"]["params"]
-    assert {f"ir_adapter.{key}" for key in changes} <= set(tracked)
+    assert "ir_adapter" in tracked
     path = Site(ROOT, tmp_path).write_params(name, 3, changes)
     changed = load_stage_params(StageParams, path)
     usual = load_stage_params(StageParams, ROOT / "params.yaml")
