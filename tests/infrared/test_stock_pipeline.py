@@ -406,6 +406,8 @@ def test_what_can_be_wrong_with_a_call(model: Path, trained_adapter: Path, tmp_p
     adapter.remove()
     adapter = load(pipeline, write_trained(tmp_path, config(prompt=None)))
     assert "prompt: needed" in message(PHOTO, MAP)
+    pipeline.text_encoder_2.to(torch.bfloat16)
+    assert "its text encoder is torch.bfloat16, its VAE torch.float32" in message(PHOTO, MAP)
 
 
 def test_what_can_be_wrong_with_a_pipeline(

@@ -1,5 +1,6 @@
 """The trained infrared adapter in a stock diffusers `FluxFillPipeline`.
 
+    pipeline = FluxFillPipeline.from_pretrained(model, dtype=torch.float32)
     with load_into_pipeline(pipeline, "out/ir_adapter") as adapter:
         inputs = adapter.inputs(photo, semantic_map)
         diptych = pipeline(**inputs, num_inference_steps=20).images[0]
@@ -127,9 +128,11 @@ class PipelineAdapter:
         A pipeline in half precision rounds its latents at every step, as it always does, while
         `infer_ir` keeps them in float32.
 
-        Raises InputError for unfit pictures, and where no prompt or no needed map is given.
+        Raises InputError for unfit pictures, where no prompt or no needed map is given, and for
+        a pipeline whose text encoder and VAE have different types.
         """
         self._autocast.close()  # left open where a forward was interrupted from the keyboard
+        _check_types(self.pipeline)
         prompt = prompt or self.config.prompt
         if prompt is None:
             raise InputError("prompt: needed, the adapter was trained with one for each picture")
@@ -322,6 +325,19 @@ def _check_base(pipeline: Any, config: AdapterConfig, folder: Path) -> None:
         raise InputError(
             f"{path}: is {identity}, the adapter in {folder} was trained on "
             f"{config.model_identity}; pass match_training=False to go on"
+        )
+
+
+def _check_types(pipeline: Any) -> None:
+    """InputError where the pipeline, which hands its VAE the type of the text, would fail there.
+
+    Left to itself `from_pretrained` loads text encoders as stored and all else in float32.
+    """
+    text, vae = getattr(pipeline.text_encoder_2, "dtype", None), pipeline.vae.dtype
+    if text not in (None, vae):
+        raise InputError(
+            f"{type(pipeline).__name__}: its text encoder is {text}, its VAE {vae}; load the whole "
+            "in one type, as from_pretrained(..., dtype=torch.float32) does"
         )
 
 
