@@ -21,18 +21,16 @@ from refract.infrared.adapter.model import InfraredModel
 from refract.infrared.adapter.semantic_conditioning import DiptychGrid
 from refract.models.flux_fill import load_transformer, load_vae, options_of
 from refract.models.memory_options import (
-    ATTENTION_BACKENDS,
-    STORAGE_DTYPES,
     MemoryOptions,
     choose_attention,
     fit_transformer,
     fit_vae,
     memory_options,
 )
-from refract.models.step_cache import STEP_CACHES
 from refract.models.wan import WanModel
 from refract.params.models import InfraredModel as InfraredSection
-from refract.params.models import TrainableAttention, VideoModel
+from refract.params.models import StepCache, StorageDtype, TrainableAttention, VideoModel
+from refract.params.section import validate
 from tests.tiny import fill as tiny_fill
 from tests.tiny.wan import (
     TEXT_DIM,
@@ -100,16 +98,16 @@ def test_offloading_changes_no_bit(wan_folder: Path, offload: str) -> None:
         assert torch.equal(with_reference(changed, bank, mode), with_reference(plain, bank, mode))
 
 
-@pytest.mark.parametrize("name", sorted(STORAGE_DTYPES))
+@pytest.mark.parametrize("name", get_args(StorageDtype))
 def test_storing_in_float8_is_rounding_the_weights_once(wan_folder: Path, name: str) -> None:
     plain, stored = (wan(wan_folder, **x).transformer for x in ({}, {"storage_dtype": name}))
     before = run(plain, tiny_inputs())
     assert stored.dtype == torch.float32, "the type of the computation"
-    rounded = [n for n, p in stored.named_parameters() if p.dtype == STORAGE_DTYPES[name]]
+    rounded = [n for n, p in stored.named_parameters() if p.dtype == getattr(torch, name)]
     assert "blocks.0.attn1.to_q.weight" in rounded and "blocks.3.ffn.net.2.weight" in rounded
     assert not [n for n in rounded if "norm" in n or "embed" in n or "scale_shift" in n]
     for parameter in map(plain.get_parameter, rounded):
-        parameter.data = parameter.data.to(STORAGE_DTYPES[name]).float()
+        parameter.data = parameter.data.to(getattr(torch, name)).float()
     after = run(stored, tiny_inputs())
     assert torch.equal(after, run(plain, tiny_inputs()))
     assert 0 < (after - before).norm() < 0.1 * before.norm()
@@ -148,11 +146,11 @@ def test_attention_backend_is_this_models_alone(
 def test_attention_backends_are_diffusers_and_the_settings() -> None:
     from diffusers.models.attention_dispatch import AttentionBackendName, _AttentionBackendRegistry
 
-    assert {AttentionBackendName(name) for name in ATTENTION_BACKENDS} <= set(
+    names = [*get_args(TrainableAttention), "sage"]
+    assert {AttentionBackendName(name) for name in names} <= set(
         _AttentionBackendRegistry.list_backends()
     )
-    assert set(get_args(TrainableAttention)) == ATTENTION_BACKENDS.keys() - {"sage"}
-    for name in ATTENTION_BACKENDS:
+    for name in names:
         assert VideoModel(**{**BASE, "attention_backend": name}).attention_backend == name
 
 
@@ -293,15 +291,17 @@ def test_training_holds_the_weights_as_they_are(fill_folder: Path) -> None:
     ("name", "value", "allowed"),
     [
         ("offload", "disk", "none, block, leaf"),
-        ("storage_dtype", "int8", "null, float8_e4m3fn, float8_e5m2"),
-        ("attention_backend", "flash_hub", "null, native, "),
-        ("quantization", "int4", "null, nf4"),
-        ("step_cache", "mag", "null, first_block"),
+        ("storage_dtype", "int8", "float8_e4m3fn, float8_e5m2"),
+        ("attention_backend", "flash_hub", "native, "),
+        ("quantization", "int4", "nf4"),
+        ("step_cache", "mag", "first_block"),
     ],
 )
 def test_unknown_values_are_refused(name: str, value: str, allowed: str) -> None:
-    with pytest.raises(InputError, match=rf"video_model\.{name} = '{value}': must be .*{allowed}"):
-        memory_options(SimpleNamespace(**{name: value}), "video_model")
+    with pytest.raises(
+        InputError, match=rf"infrared_model: {name} = '{value}': must be .*{allowed}"
+    ):
+        validate(InfraredSection, {**BASE, name: value}, Path("infrared_model"))
 
 
 @pytest.mark.parametrize("other", ["offload", "storage_dtype", "step_cache"])
@@ -315,11 +315,11 @@ def test_compiled_blocks_get_no_other_hooks(other: str) -> None:
 
 CHOICES = st.fixed_dictionaries({
     "offload": st.sampled_from(["none", "block", "leaf"]),
-    "storage_dtype": st.sampled_from([None, *STORAGE_DTYPES]),
+    "storage_dtype": st.sampled_from([None, *get_args(StorageDtype)]),
     "vae_tiling": st.booleans(),
     "vae_slicing": st.booleans(),
     "attention_backend": st.sampled_from([None, *get_args(TrainableAttention)]),
-    "step_cache": st.sampled_from([None, *STEP_CACHES]),
+    "step_cache": st.sampled_from([None, *get_args(StepCache)]),
     "step_cache_threshold": st.sampled_from([0.1, 0.2]),
 })  # fmt: skip
 

@@ -1,52 +1,30 @@
 """Settings that trade memory for time, applied to a model's parts right after they are loaded.
 
-The only place that acts on them. All of it is diffusers' own: layerwise casting, group offload,
-attention backends, regional compilation, and tiling and slicing of VAEs.
+The only place that acts on them; `refract.params.models` says which there are. All of it is
+diffusers' own: layerwise casting, group offload, attention backends, regional compilation, and
+tiling and slicing of VAEs.
 """
 
 import dataclasses
 import logging
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import refract.models.torchvision_compat  # noqa: F401  before diffusers
 
 import torch
 
 from refract.base.errors import InputError
-from refract.models.quantised_base import QUANTIZATIONS
-from refract.models.step_cache import STEP_CACHES
 
 logger = logging.getLogger(__name__)
 
-STORAGE_DTYPES = {"float8_e4m3fn": torch.float8_e4m3fn, "float8_e5m2": torch.float8_e5m2}
 _OFFLOAD: dict[str, dict[str, Any]] = {
     "block": {"offload_type": "block_level", "num_blocks_per_group": 1},
     "leaf": {"offload_type": "leaf_level"},
 }
-
-
-class _Kernel(NamedTuple):
-    """What an attention backend needs. half: bfloat16 or float16, on a GPU."""
-
-    gpu: bool
-    half: bool
-
-
-# diffusers' names. Left out are those that download a kernel (`*_hub`), which would run code from
-# the network; for ragged batches (`*_varlen`), of which there are none here; and `flex`, which
-# without a compiled mask function forms all scores at once.
-ATTENTION_BACKENDS = {
-    "native": _Kernel(gpu=False, half=False),
-    "_native_math": _Kernel(gpu=False, half=False),
-    "_native_flash": _Kernel(gpu=False, half=True),
-    "_native_efficient": _Kernel(gpu=True, half=False),
-    "_native_cudnn": _Kernel(gpu=True, half=True),
-    "flash": _Kernel(gpu=True, half=True),
-    "_flash_3": _Kernel(gpu=True, half=True),
-    "sage": _Kernel(gpu=True, half=True),
-    "xformers": _Kernel(gpu=True, half=False),
-}
+# Attention backends that need a GPU, and those that need bfloat16 or float16 there.
+_GPU_ALONE = {"_native_efficient", "_native_cudnn", "flash", "_flash_3", "sage", "xformers"}
+_HALF_ALONE = {"_native_flash", "_native_cudnn", "flash", "_flash_3", "sage"}
 
 
 @dataclass(frozen=True)
@@ -79,24 +57,10 @@ class MemoryOptions:
 
 
 def memory_options(settings: object, section: str) -> MemoryOptions:
-    """The options among `settings`, where what knows none of them has none on.
-
-    Raises InputError for a value that is not offered.
-    """
+    """The options among validated `settings`, where what knows none of them has none on."""
     names = {field.name for field in dataclasses.fields(MemoryOptions)} - {"section"}
     own = {name: getattr(settings, name) for name in sorted(names) if hasattr(settings, name)}
-    options = MemoryOptions(section, **own)
-    for name, value, allowed in (
-        ("offload", options.offload, ("none", *_OFFLOAD)),
-        ("storage_dtype", options.storage_dtype, (None, *STORAGE_DTYPES)),
-        ("attention_backend", options.attention_backend, (None, *ATTENTION_BACKENDS)),
-        ("quantization", options.quantization, (None, *QUANTIZATIONS)),
-        ("step_cache", options.step_cache, (None, *STEP_CACHES)),
-    ):
-        if value not in allowed:
-            words = ", ".join("null" if option is None else option for option in allowed)
-            raise InputError(f"{section}.{name} = {value!r}: must be one of {words}")
-    return options
+    return MemoryOptions(section, **own)
 
 
 def fit_vae(vae: Any, options: MemoryOptions) -> None:
@@ -118,10 +82,10 @@ def choose_attention(transformer: Any, options: MemoryOptions, device: str) -> N
     from diffusers.models.attention_dispatch import _AttentionBackendRegistry
 
     where = f"{options.section}.attention_backend = {name}"
-    kernel, on_gpu = ATTENTION_BACKENDS[name], device.startswith("cuda")
-    if kernel.gpu and not on_gpu:
+    on_gpu = device.startswith("cuda")
+    if name in _GPU_ALONE and not on_gpu:
         raise InputError(f"{where}: needs a CUDA GPU, this run is on {device}; set it to null")
-    if kernel.half and on_gpu and transformer.dtype not in (torch.bfloat16, torch.float16):
+    if name in _HALF_ALONE and on_gpu and transformer.dtype not in (torch.bfloat16, torch.float16):
         raise InputError(f"{where}: needs {options.section}.dtype bfloat16 or float16")
     active, _ = _AttentionBackendRegistry.get_active_backend()
     try:
@@ -141,7 +105,7 @@ def fit_transformer(transformer: Any, options: MemoryOptions, device: str) -> No
     a LoRA reads to the storage type otherwise.
     """
     if options.storage_dtype is not None:
-        storage = STORAGE_DTYPES[options.storage_dtype]
+        storage = getattr(torch, options.storage_dtype)
         transformer.enable_layerwise_casting(storage, compute_dtype=transformer.dtype)
     if options.offload == "none":
         transformer.to(device)

@@ -15,8 +15,6 @@ from refract.base.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-QUANTIZATIONS = ("nf4",)
-
 
 def quantise_base(transformer: Any, quantization: str, section: str, device: str) -> None:
     """Store the linear layers of a FLUX transformer's blocks as NF4 with quantised scales.

@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-STEP_CACHES = ("first_block",)
-
 
 @contextmanager
 def step_cache(transformer: Any, threshold: float | None) -> Iterator[None]:

@@ -7,6 +7,8 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_v
 from refract.params.reference import Layers, VideoGrid
 from refract.params.section import Items, Section
 
+BaselineSampler = Literal["flowedit", "sdedit"]
+BASELINES = "baselines"  # the setting, and the folder of a case with its clips, <sampler>.mkv
 Words = Annotated[str, Field(min_length=1, max_length=200)]
 Strength = Annotated[
     float, Field(gt=0, le=1, description="part of the schedule that is run, from the noisy end")
@@ -84,7 +86,7 @@ class Baselines(Section):
     """Plain edits by other samplers, rendered beside each case's own."""
 
     samplers: Annotated[
-        Items[Literal["flowedit", "sdedit"]],
+        Items[BaselineSampler],
         Field(max_length=2, description="samplers to render; an empty list for none"),
         AfterValidator(_check_distinct),
     ]

@@ -6,11 +6,16 @@ from pydantic import Field, model_validator
 
 from refract.params.section import Section
 
+# diffusers' names. Left out are those that download a kernel (`*_hub`), which would run code from
+# the network; for ragged batches (`*_varlen`), of which there are none here; and `flex`, which
+# without a compiled mask function forms all scores at once.
 TrainableAttention = Literal[
     "native", "_native_math", "_native_flash", "_native_efficient", "_native_cudnn",
     "flash", "_flash_3", "xformers",
 ]  # fmt: skip
 Attention = TrainableAttention | Literal["sage"]  # which has no backward pass
+StorageDtype = Literal["float8_e4m3fn", "float8_e5m2"]
+StepCache = Literal["first_block"]
 _ATTENTION = Field(description="diffusers' attention kernel; null is its default")
 
 
@@ -37,7 +42,7 @@ class Model(Section):
         Field(description="what of the transformer waits in main memory between its uses"),
     ] = "none"
     storage_dtype: Annotated[
-        Literal["float8_e4m3fn", "float8_e5m2"] | None,
+        StorageDtype | None,
         Field(description="type in which the transformer's weights wait, cast to dtype for use"),
     ] = None
     vae_tiling: Annotated[bool, Field(description="code large pictures in tiles")] = False
@@ -47,7 +52,7 @@ class Model(Section):
         bool, Field(description="compile the transformer's repeated blocks, for inference")
     ] = False
     step_cache: Annotated[
-        Literal["first_block"] | None,
+        StepCache | None,
         Field(description="reuse the later blocks of a step where the first has changed little"),
     ] = None
     step_cache_threshold: Annotated[

@@ -8,6 +8,7 @@ from refract.base.errors import InputError
 from refract.evaluation.edits.evaluation import PLAIN, RESULT, SOURCE, strength_key
 from refract.media.video_io import read_clip
 from refract.params.cases import INFRARED_REFERENCE
+from refract.params.flowalign import BASELINES
 from refract.report.media import MediaFolder
 from refract.report.tables import Frames, ItemScores
 
@@ -54,7 +55,7 @@ def _clips(folder: Path, result_strength: float | None, media: MediaFolder) -> d
     result = read_clip(folder / f"{RESULT}.mkv")
     count, height, width = source.frames.shape[:3]
     side = min(height, width)
-    others = sorted((folder / "baselines").glob("*.mkv"))
+    others = sorted((folder / BASELINES).glob("*.mkv"))
     curve = [
         {"strength": strength, "variant": strength_key(strength), "clip": media.clip(path, side)}
         for strength, path in _curve(folder)

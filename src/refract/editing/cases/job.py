@@ -28,6 +28,7 @@ from refract.editing.cases.views import write_views
 from refract.editing.reference.bank import ReferenceBank
 from refract.params.cases import INFRARED_REFERENCE
 from refract.params.edit_stage import EditParams
+from refract.params.flowalign import BASELINES
 from refract.pipeline.device import device_kind
 from refract.pipeline.item_store import ItemStore, materialise, state_root
 from refract.pipeline.processes import Processes, joined_processes
@@ -36,7 +37,6 @@ from refract.pipeline.shared_items import own_share, progress_bar
 logger = logging.getLogger(__name__)
 
 INFO_NAME = "info.json"
-BASELINES = "baselines"  # folder of a case's plain edits by other samplers
 NO_SOURCE_MASK = "vace without source_mask"
 
 Work = tuple[EditRequest, PlainKeys]

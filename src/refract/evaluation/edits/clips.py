@@ -3,6 +3,7 @@
 import logging
 from math import inf
 from pathlib import Path
+from typing import get_args
 
 from refract.base.errors import InputError
 from refract.editing.reference.photo import find_reference_photo
@@ -13,11 +14,9 @@ from refract.media.mask_folder import read_masks
 from refract.media.product_image import load_product_image
 from refract.media.video_io import read_clip
 from refract.params.cases import INFRARED_REFERENCE, Case
+from refract.params.flowalign import BASELINES, BaselineSampler
 
 logger = logging.getLogger(__name__)
-
-BASELINES = "baselines"  # folder of a case's edits by other samplers, each named by its sampler
-BASELINE_SAMPLERS = ("flowedit", "sdedit")
 
 
 def curve_strengths(edits: Path) -> list[float]:
@@ -51,7 +50,7 @@ def load_edit_case(
     clips = {variant: _read(folder / f"{variant}.mkv") for variant in (SOURCE, PLAIN, RESULT)}
     for path in sorted((folder / "curve").glob("*.mkv")):
         clips[strength_key(_strength(path))] = _read(path)
-    for sampler in BASELINE_SAMPLERS:
+    for sampler in get_args(BaselineSampler):
         if (path := folder / BASELINES / f"{sampler}.mkv").is_file():
             clips[sampler] = _read(path)
     shape = clips[SOURCE].shape

@@ -18,7 +18,6 @@ from refract.pipeline.import_closure import closure
 from refract.pipeline.item_store import ItemStore, hash_file, state_root
 from refract.pipeline.processes import Processes
 from refract.pipeline.shared_items import own_share
-from refract.triptychs.panels.training_maps import read_training_maps
 
 _FILE = "infrared.png"
 _INFO = "info.json"  # of the triptychs
@@ -38,7 +37,6 @@ class _Planned(NamedTuple):
     case: Case
     params: BankParams
     semantic: FirstFrameMap
-    fallbacks: tuple[str, ...]
     key: str
 
 
@@ -77,7 +75,11 @@ class InfraredReferenceJob:
             self._compute(reference)
         self.processes.wait()
         return {
-            name: InfraredReference(self.store.folder / one.key / _FILE, one.fallbacks)
+            name: InfraredReference(
+                self.store.folder / one.key / _FILE,
+                # Not of the item: the same picture may be none to triptychs that had no maps.
+                (BLACK_MAP,) if one.semantic.is_fallback else (),
+            )
             for name, one in planned.items()
         }
 
@@ -96,8 +98,7 @@ class InfraredReferenceJob:
     def _planned(self, name: str, case: Case, params: BankParams) -> _Planned:
         given = Path(case.first_frame_map) if case.first_frame_map is not None else None
         semantic = choose_map(name, given, self.config, self.info)
-        key = self._key(case, params, semantic)
-        return _Planned(case, params, semantic, self._fallbacks(semantic), key)
+        return _Planned(case, params, semantic, self._key(case, params, semantic))
 
     def _embed(self, params: BankParams) -> None:
         """Have the prompt of all references in the store before several processes want it.
@@ -114,15 +115,6 @@ class InfraredReferenceJob:
                 device=pick_device(),
                 refresh=None if self.processes.main else False,  # it has been refreshed
             )
-
-    def _fallbacks(self, semantic: FirstFrameMap) -> tuple[str, ...]:
-        """A black map where the training had maps or that is not known: `choose_map` warns of it.
-
-        Not of the item: the same picture may be no fallback to triptychs that had no maps.
-        """
-        if self.config.mode == "none" or semantic.given is not None or semantic.model is not None:
-            return ()
-        return () if read_training_maps(self.info).source == "none" else (BLACK_MAP,)
 
     def _key(self, case: Case, params: BankParams, semantic: FirstFrameMap) -> str:
         section = params.infrared_model

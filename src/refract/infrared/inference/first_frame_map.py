@@ -24,11 +24,13 @@ class FirstFrameMap(NamedTuple):
     """The choice for one case; with neither file nor segmenter the map is black.
 
     case: its id, for messages. given: the case's own file. model: the training's segmenter.
+    is_fallback: the map is black where the training had maps, or that is not known.
     """
 
     case: str
     given: Path | None = None
     model: MapModel | None = None
+    is_fallback: bool = False
 
     def fingerprint(self) -> str:
         """What the item store knows the map by, beside the frame and the code.
@@ -86,10 +88,10 @@ def choose_map(case: str, given: Path | None, config: AdapterConfig, info: Path)
         return FirstFrameMap(case, model=training.model)
     if training.source == "none":
         logger.info("%s black, as in the training", own)
-    else:
-        logger.warning(
-            "%s black, while the adapter was trained with maps (%s: semantic_source %s), so the "
-            "reference is much poorer; give the case a first_frame_map",
-            own, info, training.source,
-        )  # fmt: skip
-    return FirstFrameMap(case)
+        return FirstFrameMap(case)
+    logger.warning(
+        "%s black, while the adapter was trained with maps (%s: semantic_source %s), so the "
+        "reference is much poorer; give the case a first_frame_map",
+        own, info, training.source,
+    )  # fmt: skip
+    return FirstFrameMap(case, is_fallback=True)
