@@ -11,7 +11,6 @@ from scipy.ndimage import gaussian_filter
 from refract.base.errors import InputError
 from refract.evaluation.measures.motion import (
     ROUNDING_ERROR,
-    flow_magnitude,
     relative_warp_error,
     temporal_flickering,
     track_fidelity,
@@ -226,13 +225,6 @@ def test_a_frozen_video_is_perfect_by_flickering_alone(source: Source) -> None:
     frozen = temporal_flickering(np.repeat(source.clip[:1], T, axis=0))
     own, flickering = (temporal_flickering(c) for c in (source.clip, _flickering(source.clip)))
     assert frozen == 1.0 > own > flickering
-
-
-def test_flow_magnitude_is_the_mean_length() -> None:
-    flows = _steady(3, 4)
-    flows[:2] = 0
-    assert flow_magnitude(flows) == pytest.approx(2.5)
-    assert math.isnan(flow_magnitude(flows[:0]))
 
 
 def test_the_measures_are_deterministic(source: Source) -> None:

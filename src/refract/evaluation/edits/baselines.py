@@ -19,7 +19,6 @@ from refract.evaluation.measures.product import Clip, ProductPhoto, Region
 
 PASTED, PASTED_TRACKED, PASTED_FRAME = "pasted", "pasted_tracked", "pasted_frame"
 FROZEN = "frozen"
-CHEATS = (PASTED, PASTED_TRACKED, PASTED_FRAME, FROZEN)
 
 
 def with_cheats(case: EditCase) -> EditCase:

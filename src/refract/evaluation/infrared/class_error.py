@@ -42,10 +42,6 @@ class ClassErrors:
         absolute = {name: table[chosen] for name, table in self.absolute.items()}
         return ClassErrors(self.names, self.about, self.pixels[chosen], absolute)
 
-    def by_class(self, variant: str) -> NDArray[np.float64]:
-        """Mean absolute error `[classes]`, fraction of full scale; nan for a class not there."""
-        return _ratio(self.absolute[variant], self.pixels)
-
     def class_interval(
         self, variant: str, place: int, resampling: Resampling
     ) -> MeanInterval | None:
@@ -84,7 +80,7 @@ def _sums(values: NDArray[np.floating], places: NDArray[np.int64], count: int) -
     return np.asarray(np.bincount(places[inside], values[inside], count), np.float64)
 
 
-def _ratio(absolute: Table, pixels: Table, axis: int = 0) -> NDArray[np.float64]:
+def _ratio(absolute: Table, pixels: Table, axis: int) -> NDArray[np.float64]:
     """Summed errors over summed pixels; nan where there are none."""
     total, size = absolute.sum(axis), pixels.sum(axis)
     return np.divide(total, size, out=np.full(size.shape, np.nan), where=size > 0)

@@ -130,15 +130,6 @@ def temporal_flickering(clip: Clip) -> float:
     return 1.0 - frame_change(clip) / 255.0
 
 
-def flow_magnitude(flows: Flow) -> float:
-    """Mean length of the flow over all pixels and frames, px a frame; nan for a single frame.
-
-    Stands for VBench's dynamic degree, which is a yes or no: RAFT at 8 frames a second, the mean
-    of each pair's fastest 5 % of pixels, and whether enough pairs exceed 6 px at 256 px height.
-    """
-    return float(np.linalg.norm(flows, axis=-1).mean(dtype=np.float64)) if flows.size else math.nan
-
-
 def moving_tracks(flows: Flow) -> Tracks:
     """The tracklets that move: points of a grid carried along by the flow.
 
