@@ -18,27 +18,12 @@ def _features(seed: int, count: int, width: int) -> NDArray[np.float64]:
     )
 
 
-def _with_moments(mean: list[float], spread: list[float], seed: int) -> NDArray[np.float64]:
-    """Features whose sample covariance is exactly diagonal, with these standard deviations."""
-    rng = np.random.default_rng(seed)
-    raw = rng.normal(size=(40, len(mean)))
-    orthonormal, _ = np.linalg.qr(raw - raw.mean(0))
-    return orthonormal * np.sqrt(39) * spread + mean
-
-
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000), st.integers(2, 8))
 def test_it_is_clean_fids_on_the_same_features(seed: int, width: int) -> None:
     ours, theirs = _features(seed, 60, width), _features(seed + 1, 45, width)
     moments = [x for group in (ours, theirs) for x in (group.mean(0), np.cov(group, rowvar=False))]
     assert frechet_distance(ours, theirs) == pytest.approx(cleans_distance(*moments), rel=1e-6)
-
-
-def test_it_is_the_closed_form_of_independent_features() -> None:
-    ours = _with_moments([0, 1, 2], [1, 2, 3], 0)
-    theirs = _with_moments([1, 1, 0], [2, 2, 0.5], 1)
-    expected = (1 + 0 + 4) + (1 + 0 + 6.25)  # squared steps of the means, then of the deviations
-    assert frechet_distance(ours, theirs) == pytest.approx(expected)
 
 
 @settings(max_examples=20, deadline=None)
@@ -48,12 +33,6 @@ def test_it_is_a_distance(seed: int) -> None:
     assert frechet_distance(one, one) == pytest.approx(0, abs=1e-9)
     assert frechet_distance(one, other) == pytest.approx(frechet_distance(other, one))
     assert frechet_distance(one, other) >= 0
-
-
-def test_a_turn_of_both_sets_changes_nothing() -> None:
-    one, other = _features(0, 50, 6), _features(1, 50, 6)
-    turn, _ = np.linalg.qr(np.random.default_rng(2).normal(size=(6, 6)))
-    assert frechet_distance(one @ turn, other @ turn) == pytest.approx(frechet_distance(one, other))
 
 
 def test_singular_covariances_stay_finite_and_real() -> None:
