@@ -1,13 +1,10 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from random import Random
 
 import pytest
 import torch
 
-from benchmarks.kill_resume import aims, rows, sound, summary
-from benchmarks.killed_training import Aim, Experiment, Kill, Killed, Pace, Plan, train_straight
 from benchmarks.machine import describe_machine
 from benchmarks.memory import extra_peak_bytes
 from benchmarks.table import markdown_table
@@ -22,49 +19,6 @@ from stages.train_ir_adapter import StageParams
 from tests.tiny.fill import write_tiny_fill, write_triptychs
 
 ROOT = Path(__file__).parents[2]
-
-# The layout and the messages of the real stage without its libraries: steps add numbers up, writes
-# and the ending are slow enough to be hit. FAULT is what a test breaks.
-STAGE = """
-import argparse, json, os, shutil, time
-from pathlib import Path
-
-parser = argparse.ArgumentParser()
-for name in ("params", "triptychs", "output"):
-    parser.add_argument(f"--{name}", type=Path)
-output = parser.parse_args().output
-state = Path(os.environ["REFRACT_STATE"])
-checkpoints, slot = state / "checkpoints" / "key", state / "train_ir_adapter" / "key"
-for folder in (checkpoints, state / "ir_latents", state / "ir_text"):
-    folder.mkdir(parents=True, exist_ok=True)
-done, total = 0, 0
-found = sorted(checkpoints.glob("step_*"))
-if found and FAULT == "fresh":
-    shutil.rmtree(found[-1])
-elif found:
-    done, total = int(found[-1].name[5:]), json.loads((found[-1] / "total").read_text())
-    total += FAULT == "drift"
-if slot.is_dir():
-    print("this training is in the item store already", flush=True)
-    total = json.loads((slot / ".index.json").read_text())
-else:
-    print(f"resuming after step {done} of 6" if done else "sample panels", flush=True)
-    for step in range(done, 6):
-        time.sleep(0.02)
-        total += step
-        if step % 2:
-            temporary = checkpoints / f".tmp-{os.getpid()}-step_{step + 1:08d}"
-            temporary.mkdir()
-            time.sleep(0.2)
-            (temporary / "total").write_text(json.dumps(total))
-            temporary.rename(checkpoints / f"step_{step + 1:08d}")
-    slot.mkdir(parents=True)
-    (slot / ".index.json").write_text(json.dumps(total))
-    time.sleep(0.4)
-output.mkdir()
-(output / "result").write_text(str(total))
-"""
-
 
 class Clock:
     """Time that passes only by the calls that are timed."""
@@ -184,68 +138,3 @@ def test_a_workspace_holds_its_own_code_settings_and_scenes(tmp_path: Path) -> N
     assert names == {"train", "val"} and len(list(workspace.triptychs.glob("train/*.png"))) == 2
     with pytest.raises(ValueError, match="scenes of val wanted"):
         Workspace(tmp_path / "b").prepare_street({"val": 10_000})
-
-
-def test_kills_cover_the_training_evenly_and_hit_writes() -> None:
-    chosen = list(aims(Plan(30, 5), 20, 4, Random(0)))
-    anywhere = [aim.step for aim in chosen if aim.write_share is None]
-    writes = [aim for aim in chosen if aim.write_share is not None]
-    assert [int(step / 30 * 14) for step in anywhere] == list(range(15))  # the ending is the last
-    assert 30 <= anywhere[-1] < 31
-    assert [int(aim.step) for aim in writes] == sorted(aim.step for aim in writes)
-    assert len(writes) == 5 and {aim.step % 5 for aim in writes} == {0}
-    assert all(5 <= aim.step <= 30 for aim in writes)
-    assert chosen == list(aims(Plan(30, 5), 20, 4, Random(0)))
-
-
-def killed(checkpoint: int | None, resumed: int | None, result: str) -> Killed:
-    kill = Kill(Aim(3.5), 1.0, checkpoint, False, resumed)
-    return Killed([kill], {"result": result})
-
-
-def test_other_bytes_or_a_lost_checkpoint_is_a_failure() -> None:
-    expected = {"result": "a"}
-    assert sound(killed(2, 2, "a"), expected)
-    assert sound(killed(None, None, "a"), expected)
-    assert not sound(killed(2, 2, "b"), expected)
-    assert not sound(killed(2, 0, "a"), expected)  # the same bytes, but from a fresh start
-    assert not sound(Killed([], expected), expected)  # never killed
-    results = [killed(0, 0, "a"), killed(4, 2, "b")]
-    assert [row[-1] for row in rows(results, expected)] == ["yes", "**no**"]
-    text = summary(results, expected, 6)
-    assert "1 before the first checkpoint" in text and "1 of 2 identical in all 1 files" in text
-    assert "1 of 2 went on from the newest checkpoint" in text
-
-
-def fake_experiment(folder: Path, fault: str) -> tuple[Experiment, dict[str, str]]:
-    """The machinery around `STAGE`; the uninterrupted run is done."""
-    code = folder / "code" / "stages"
-    code.mkdir(parents=True)
-    (code / "__init__.py").touch()
-    (code / "train_ir_adapter.py").write_text(f"FAULT = {fault!r}\n{STAGE}")
-    workspace = Workspace(folder)
-    expected, pace = train_straight(workspace, folder / "straight")
-    caches = folder / "straight" / "state"
-    return Experiment(workspace, Plan(6, 2), pace, caches, Random(0)), expected
-
-
-def test_killed_runs_go_on_where_they_were(tmp_path: Path) -> None:
-    experiment, expected = fake_experiment(tmp_path, "")
-    assert isinstance(experiment.pace, Pace) and experiment.pace.write > 0.1
-    in_write = experiment.train(tmp_path / "a", Aim(4, 0.0))
-    assert in_write.kills[0].in_write and in_write.kills[0].checkpoint == 2
-    ending = experiment.train(tmp_path / "b", Aim(6.5))
-    assert ending.kills[0].checkpoint is None and ending.kills[0].resumed_from is None
-    early = experiment.train(tmp_path / "c", Aim(0.1), more_kills=1)
-    assert len(early.kills) == 2 and early.kills[0].checkpoint == 0
-    for result in (in_write, ending, early):
-        assert sound(result, expected)
-
-
-@pytest.mark.parametrize("fault", ["fresh", "drift"])
-def test_a_stage_that_resumes_wrongly_is_found_out(tmp_path: Path, fault: str) -> None:
-    experiment, expected = fake_experiment(tmp_path, fault)
-    result = experiment.train(tmp_path / "a", Aim(4, 0.0))
-    assert len(result.kills) == 1
-    assert not sound(result, expected)
-    assert (result.files == expected) == (fault == "fresh")
