@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import bootstrap, norm
 
-from refract.evaluation.measures.bootstrap import mean_interval
+from refract.evaluation.measures.bootstrap import crossed_interval, mean_interval
 
 
 def test_interval_is_scipys() -> None:
@@ -52,3 +52,42 @@ def test_values_that_are_missing_do_not_count() -> None:
     assert with_gap == mean_interval([1.0, 3.0], resamples=100, seed=0)
     assert mean_interval([float("nan")], resamples=100, seed=0) is None
     assert mean_interval([], resamples=100, seed=0) is None
+
+
+def test_of_one_seed_the_interval_is_that_over_items() -> None:
+    values = np.random.default_rng(0).normal(20, 2, 30)
+    for grid in (values[None], np.stack([np.full(30, np.nan), values])):
+        assert crossed_interval(grid, resamples=500, seed=3) == mean_interval(
+            values.tolist(), resamples=500, seed=3
+        )
+    assert crossed_interval(np.full((2, 3), np.nan), resamples=500, seed=0) is None
+
+
+def test_seeds_that_agree_leave_the_interval_of_the_items() -> None:
+    values = np.random.default_rng(1).normal(0, 1, 200)
+    crossed = crossed_interval(np.tile(values, (3, 1)), resamples=4000, seed=0)
+    alone = mean_interval(values.tolist(), resamples=4000, seed=0)
+    assert crossed is not None and alone is not None
+    assert crossed.mean == pytest.approx(alone.mean) and crossed.count == 200
+    assert crossed.high - crossed.low == pytest.approx(alone.high - alone.low, rel=0.1)
+
+
+def test_both_spreads_add_up_as_variances() -> None:
+    """Of many seeds and items; seeds alone, items alone and both, by the normal theory."""
+    rng = np.random.default_rng(2)
+    seeds, items = rng.normal(0, 3, (60, 1)), rng.normal(0, 4, (1, 80))
+    error = np.hypot(seeds.std() / 60**0.5, items.std() / 80**0.5)
+    found = crossed_interval(seeds + items, resamples=6000, seed=0)
+    assert found is not None
+    assert found.high - found.low == pytest.approx(2 * norm.ppf(0.975) * error, rel=0.08)
+    still = crossed_interval(seeds + 0 * items, resamples=6000, seed=0)
+    assert still is not None
+    width = 2 * norm.ppf(0.975) * seeds.std() / 60**0.5
+    assert still.high - still.low == pytest.approx(width, rel=0.08)
+
+
+def test_missing_values_are_left_out() -> None:
+    values = np.array([[1.0, 2.0, np.nan, np.nan], [3.0, np.nan, 6.0, np.nan]])
+    found = crossed_interval(values, resamples=300, seed=0)
+    assert found is not None
+    assert (found.mean, found.count) == (3.0, 3) and 1 <= found.low <= 3 <= found.high <= 6

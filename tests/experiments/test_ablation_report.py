@@ -16,7 +16,12 @@ from refract.experiments.ablation.grids import Axis, Grid
 from refract.experiments.ablation.manifest import Sweep, read_sweep, write_sweep
 from refract.experiments.ablation.plots import draw_plots
 from refract.experiments.ablation.points import Origin, Point
-from refract.experiments.ablation.report import base_point, paired_with, write_report
+from refract.experiments.ablation.report import (
+    against_baseline,
+    against_point,
+    base_point,
+    write_report,
+)
 from refract.experiments.ablation.tables import (
     as_latex,
     as_markdown,
@@ -42,7 +47,7 @@ def edit_items(labels: Sequence[str], *, plain_varies: bool = False) -> pd.DataF
                 rows.append((label, f"c{item}", "reference", metric, value + gain[item]))
                 rows.append((label, f"c{item}", "plain", metric, own))
     columns = ["point", "item", "variant", "metric", "value"]
-    return pd.DataFrame(rows, columns=columns).assign(experiment="x")
+    return pd.DataFrame(rows, columns=columns).assign(experiment="x", seed="")
 
 
 def a_sweep(labels: Sequence[str], failed: Sequence[str] = (), present: str = "") -> Sweep:
@@ -106,6 +111,7 @@ def test_infrared_stands_beside_its_mean_and_the_empty_map() -> None:
         for metric in ("psnr", "night.psnr", "l1")
     ]
     items = pd.DataFrame(rows, columns=["point", "item", "variant", "metric", "value"])
+    items = items.assign(seed="")
     summary = summarise(items, ["on"], "infrared", HOW.interval)
     assert list(summary["row"].unique()) == ["on", "mean_infrared", "zero_map"]
     assert choose_metrics(summary["metric"], "infrared") == ["psnr", "night.psnr", "l1"]
@@ -174,10 +180,47 @@ def test_differences_are_paired_with_the_present_settings() -> None:
     items, labels = edit_items(["0", "1", "2"]), ["0", "1", "2"]
     assert base_point(a_sweep(labels, present="1")).label == "1"
     assert base_point(a_sweep(labels, failed=["0"])).label == "1"  # the first with a result
-    paired = paired_with(items, "1", labels, a_grid(labels), HOW)
+    paired = against_point(items, "1", labels, "edit", HOW)
     assert list(paired) == ["0", "2"]
     assert {d.verdict for d in paired["0"] if d.metric.startswith("product")} == {"worse"}
     assert {d.verdict for d in paired["2"] if d.metric.startswith("product")} == {"better"}
+
+
+def seeded_items(labels: Sequence[str], seeds: Sequence[str]) -> pd.DataFrame:
+    """Every seed shifts all points alike; the first point's values are those of `edit_items`."""
+    tables = [
+        items.assign(seed=seed, value=items["value"] + shift)
+        for shift, seed in enumerate(seeds)
+        for items in [edit_items(labels)]
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def test_means_are_over_seeds_and_items_and_pair_within_a_seed() -> None:
+    labels, seeds = ["0", "1"], ["0", "1", "2"]
+    items = seeded_items(labels, seeds)
+    summary = summarise(items, labels, "edit", HOW.interval)
+    cells = formatted(summary, list(EDIT_METRICS), [*labels, "plain"])
+    assert cells["n"].tolist() == ["9 x 3"] * 3
+    row = summary.set_index(["row", "metric"]).loc[("1", "background.psnr")]
+    own = items[(items["point"] == "1") & (items["variant"] == "reference")]
+    values = own[own["metric"] == "background.psnr"]["value"]
+    assert row["mean"] == pytest.approx(values.mean())
+    assert row["seed_high"] - row["seed_low"] == pytest.approx(2)
+    assert row["high"] - row["low"] > 0.5  # the seeds are far apart, and the interval holds it
+    [gain] = (
+        d for d in against_point(items, "0", labels, "edit", HOW)["1"] if d.metric == row.name[1]
+    )
+    assert 0.1 < gain.difference.low < gain.difference.high < 0.2  # which cancels within a seed
+    assert gain.difference.count == 9 and gain.verdict == "better"
+
+
+def test_a_baseline_is_held_against_by_the_same_settings() -> None:
+    items = edit_items(["0", "1"], plain_varies=True)
+    found = against_baseline(items, "plain", ["0", "1"], "edit", HOW)
+    means = {label: [d.difference.mean for d in found[label]] for label in found}
+    assert means["0"] == [0, 0, 0] and all(-1 < mean < -0.8 for mean in means["1"])
+    assert against_baseline(items, "flowedit", ["0", "1"], "edit", HOW) == {}
 
 
 def test_the_report_is_whole_and_replaces_the_last(tmp_path: Path) -> None:

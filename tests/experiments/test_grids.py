@@ -111,6 +111,37 @@ def test_a_value_no_stage_accepts_is_told(ours: dict[str, Grid], root: Path) -> 
         check_values(grid, root / "params.yaml", root / "data/cases.yaml", "here")
 
 
+def test_a_point_runs_once_a_seed(tmp_path: Path) -> None:
+    grids, params = write(tmp_path)
+    text = grids.read_text().replace("    common: {seed: 1}\n", "    seeds: [0, 7]\n")
+    grids.write_text(text)
+    grid = load_grids(grids, params)["strength"]
+    points = make_points("strength", grid, Origin("c" * 40, (), "d"), params)
+    assert [str(point) for point in points] == [
+        "0, seed 0", "1, seed 0", "0, seed 7", "1, seed 7",
+    ]  # fmt: skip
+    assert [point.overrides for point in points[2:]] == [
+        {"seed": 7}, {"ref_strength": 0.5, "seed": 7},
+    ]  # fmt: skip
+    assert [point.as_present for point in points] == [True, False, True, False]
+    assert len({point.experiment for point in points}) == 4
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("seeds: [1, 1]", r"seeds \[1, 1\]: must all differ"),
+        ("seeds: [1.5]", "strength.seeds"),
+        ("seeds: [0]\n    common: {seed: 1}", "seeds: must be left out where common or a point"),
+    ],
+)
+def test_wrong_seeds_are_told(tmp_path: Path, line: str, told: str) -> None:
+    grids, params = write(tmp_path)
+    grids.write_text(grids.read_text().replace("common: {seed: 1}", line))
+    with pytest.raises(InputError, match=told):
+        load_grids(grids, params)
+
+
 def test_cases_that_set_the_swept_key_are_named(
     ours: dict[str, Grid], tmp_path: Path, root: Path
 ) -> None:

@@ -2,9 +2,10 @@
 
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,12 +14,21 @@ from dvc.repo import Repo
 from refract.base.errors import InputError
 from refract.experiments.ablation import sweep as sweeping
 from refract.experiments.ablation.collect import collect_items
-from refract.experiments.ablation.experiment_queue import ExperimentQueue, State, telling_line
+from refract.experiments.ablation.experiment_queue import (
+    FAILED,
+    QUEUED,
+    RUNNING,
+    SUCCESS,
+    ExperimentQueue,
+    QueueStatus,
+    parse_status,
+    telling_line,
+)
 from refract.experiments.ablation.grids import Axis, Grid
 from refract.experiments.ablation.manifest import Sweep, read_sweep
-from refract.experiments.ablation.points import Origin, Point, find_origin
+from refract.experiments.ablation.points import Point, find_origin
 from refract.experiments.ablation.report import write_report
-from refract.experiments.ablation.sweep import run_sweep, wait
+from refract.experiments.ablation.sweep import enqueue, pause, run_sweep, wait
 from refract.experiments.compare.experiments import compare
 from refract.experiments.compare.paired import Resampling
 from refract.experiments.compare.revisions import find_revision, open_repository
@@ -126,7 +136,7 @@ def test_a_missing_experiment_is_named(done: Done) -> None:
     with pytest.raises(InputError, match=r"experiment strength-1.0-gone is gone; run the sweep"):
         collect_items(done.repo, Sweep("strength", done.sweep.origin, [point]), "edit")
     with pytest.raises(InputError, match="all 1 points failed"):
-        collect_items(done.repo, Sweep("s", done.sweep.origin, [point.failed("x")]), "edit")
+        collect_items(done.repo, Sweep("s", done.sweep.origin, [replace(point, error="x")]), "edit")
 
 
 def test_an_untracked_input_is_refused(tmp_path: Path) -> None:
@@ -142,28 +152,30 @@ def test_an_untracked_input_is_refused(tmp_path: Path) -> None:
         assert find_origin(repo).changed == ("dvc.yaml", "new.py")
 
 
-@dataclass
 class Script(ExperimentQueue):
-    """In place of the queue: what `states` answers from poll to poll, and what was asked of it."""
+    """In place of the queue: what each look finds, the last for ever, and what was asked of it."""
 
-    answers: list[dict[str, State]]
-    asked: list[str] = field(default_factory=list)
-    lost_ones: list[str] = field(default_factory=list)
+    def __init__(self, *looks: dict[str, str], active: int = 1) -> None:
+        self.looks, self.active = list(looks), active
+        self.asked: list[str] = []
 
-    def states(self, names: object) -> dict[str, State]:
-        answer = self.answers[0]
-        if len(self.answers) > 1:
-            del self.answers[0]
-        return {name: answer[name] for name in names}  # type: ignore[attr-defined]
+    def status(self) -> QueueStatus:
+        tasks = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+        return QueueStatus(tasks, self.active, 0)
+
+    def finished(self, commit: str) -> set[str]:
+        return {"done-a", "other-b"}
 
     def start_workers(self, jobs: int) -> None:
         self.asked.append(f"start {jobs}")
 
-    def lost(self, names: list[str], patience_s: float = 0.0) -> list[str]:
-        found, self.lost_ones = self.lost_ones, []
-        return found
+    def put(self, name: str, overrides: Mapping[str, Any]) -> None:
+        self.asked.append(f"put {name}")
 
-    def stop(self, names: list[str]) -> None:
+    def forget(self, name: str) -> None:
+        self.asked.append(f"forget {name}")
+
+    def stop(self, names: Iterable[str]) -> None:
         self.asked.append(f"stop {' '.join(names)}")
 
     def error_of(self, name: str) -> str:
@@ -175,59 +187,112 @@ POINTS = [Point("a", {}, "a", False), Point("b", {}, "b", False)]
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweeping, "_POLL_S", 0.0)
+    monkeypatch.setattr(sweeping, "pause", lambda elapsed: 0.0)
 
 
 def test_a_moment_out_of_sight_is_no_failure(hasty: None) -> None:
-    moving: list[dict[str, State]] = [
-        {"a": "queued", "b": "queued"},
-        {"a": "queued", "b": "queued"},  # asked by the care for workers
-        {"a": "gone", "b": "queued"},
-        {"a": "running", "b": "queued"},
-        {"a": "finished", "b": "gone"},
-        {"a": "finished", "b": "running"},
-        {"a": "finished", "b": "finished"},
-    ]
-    script = Script(moving)
+    script = Script(
+        {"a": QUEUED, "b": QUEUED},
+        {"b": QUEUED},
+        {"a": RUNNING, "b": QUEUED},
+        {"a": SUCCESS},
+        {"a": SUCCESS, "b": RUNNING},
+        {"a": SUCCESS, "b": SUCCESS},
+    )
+    assert wait(script, POINTS, 1, "t") == POINTS
+    assert script.asked == []
+
+
+def test_workers_are_started_while_there_are_too_few(hasty: None) -> None:
+    script = Script({"a": QUEUED, "b": RUNNING}, {"a": SUCCESS, "b": SUCCESS})
     assert wait(script, POINTS, 2, "t") == POINTS
     assert script.asked == ["start 2"]
 
 
-def test_what_stays_away_has_failed_and_the_other_goes_on(hasty: None) -> None:
-    before: dict[str, State] = {"a": "gone", "b": "running"}
-    script = Script([before] * 8 + [{"a": "gone", "b": "finished"}])
-    assert [point.error for point in wait(script, POINTS, 1, "t")] == ["error of a", ""]
+def test_what_fails_or_stays_away_has_failed_and_the_other_goes_on(hasty: None) -> None:
+    for word in ({"a": FAILED}, {}):
+        script = Script(*[{**word, "b": RUNNING}] * 8, {**word, "b": SUCCESS})
+        assert [point.error for point in wait(script, POINTS, 1, "t")] == ["error of a", ""]
 
 
 def test_points_that_share_an_experiment_stay_apart() -> None:
     shared = [Point(label, {}, "same", False, reused=True) for label in "xy"]
-    assert wait(Script([{}]), shared, 1, "t") == shared
+    assert wait(Script({}), shared, 1, "t") == shared
 
 
-def test_an_experiment_without_worker_is_stopped(hasty: None) -> None:
-    script = Script([{"a": "running", "b": "finished"}, {"a": "gone", "b": "finished"}])
-    script.lost_ones = ["a"]
+def test_seeds_of_a_point_stay_apart(hasty: None) -> None:
+    points = [Point("x", {}, name, False, seed=seed) for seed, name in enumerate("ab")]
+    script = Script({"a": SUCCESS, "b": FAILED})
+    assert [point.error for point in wait(script, points, 1, "t")] == ["", "error of b"]
+
+
+def test_an_experiment_whose_worker_died_is_stopped(
+    hasty: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "_PATIENCE_S", 0.0)
+    script = Script({"a": RUNNING, "b": SUCCESS}, {"b": SUCCESS}, active=0)
     told = ["its worker died; run the sweep again", ""]
-    assert [point.error for point in wait(script, POINTS, 1, "t")] == told
+    assert [point.error for point in wait(script, POINTS, 0, "t")] == told
     assert script.asked == ["stop a"]
 
 
+def test_only_what_is_not_there_yet_is_queued() -> None:
+    names = ("done-a", "mine-b", "on-its-way-c", "failed-d", "new-e")
+    points = [Point(name[-1], {}, name, False) for name in names]
+    script = Script({"on-its-way-c": RUNNING, "failed-d": FAILED})
+    queued = enqueue(script, points, "c" * 40)
+    assert [point.reused for point in queued] == [True, True, False, False, False]
+    assert queued[1].experiment == "other-b"  # of the same settings, by another sweep
+    assert script.asked == ["forget failed-d", "put failed-d", "put new-e"]
+
+
+def test_what_lost_its_worker_starts_anew() -> None:
+    script = Script(*[{"on-its-way-c": RUNNING}] * 5, {"on-its-way-c": FAILED}, active=0)
+    enqueue(script, [Point("c", {}, "on-its-way-c", False)], "c" * 40)
+    assert script.asked == ["stop on-its-way-c", "forget on-its-way-c", "put on-its-way-c"]
+
+
+def test_looks_become_seldom_in_a_long_sweep() -> None:
+    assert [pause(elapsed) for elapsed in (0, 100, 3600)] == [1, 5, 30]
+
+
 def test_ctrl_c_stops_what_is_on_its_way(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hasty: None
+    done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = Script([{}])
+    script = Script({})
     monkeypatch.setattr(sweeping, "make_points", lambda *given: POINTS)
     monkeypatch.setattr(sweeping, "ExperimentQueue", lambda *given: script)
-    monkeypatch.setattr(sweeping, "enqueue", lambda queue, points: points)
 
     def interrupted(*given: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sweeping, "wait", interrupted)
-    monkeypatch.setattr(sweeping, "find_origin", lambda repo: Origin("c" * 40, (), "d"))
     with pytest.raises(KeyboardInterrupt):
-        run_sweep(None, "t", strengths(1.0), tmp_path, 1)
-    assert script.asked == ["stop a b"]
+        run_sweep(done.repo, "t", strengths(1.0), tmp_path, 1)
+    assert script.asked == ["put a", "put b", "stop a b"]
+
+
+def test_the_status_is_read_as_dvc_prints_it() -> None:
+    text = """Task     Name               Created    Status
+7dcd2a1  strength-9-1a2b    07:04 AM   Running
+0011223  s_-x.y=1+2-3c4d    Nov 30, 2026  Failed
+aabbccd  a-1-5e6f           07:05 AM   Queued
+
+Worker status: 1 active, 2 idle
+"""
+    tasks = {"strength-9-1a2b": RUNNING, "s_-x.y=1+2-3c4d": FAILED, "a-1-5e6f": QUEUED}
+    assert parse_status(text) == QueueStatus(tasks, 1, 2)
+    empty = "No experiment tasks in the queue.\n\nWorker status: 0 active, 0 idle\n"
+    assert parse_status(empty) == QueueStatus({}, 0, 0)
+    with pytest.raises(InputError, match="says nothing of workers"):
+        parse_status("something else")
+
+
+def test_what_dvc_refuses_is_told_in_its_words(done: Done) -> None:
+    queue = ExperimentQueue(Path(done.repo.root_dir))
+    with pytest.raises(InputError, match=r"dvc exp run: .*no_such"):
+        queue.put("x-1", {"no_such.key": 1})
+    assert "x-1" not in queue.status().tasks
 
 
 @pytest.mark.parametrize(

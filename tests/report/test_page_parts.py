@@ -81,15 +81,16 @@ def _scores(metric: str, **variants: list[float]) -> ItemScores:
 @pytest.mark.parametrize(
     ("metric", "own", "kind"),
     [
-        ("psnr", [22.0, 23.0, 22.5], "better"),
-        ("psnr", [18.0, 17.0, 17.5], "worse"),
-        ("psnr", [18.0, 22.0, 20.0], "unclear"),
-        ("l1", [18.0, 17.0, 17.5], "better"),
-        ("a metric nobody knows", [22.0, 23.0, 22.5], "unclear"),
+        ("psnr", [22.0, 23.0, 22.5] * 2, "better"),
+        ("psnr", [18.0, 17.0, 17.5] * 2, "worse"),
+        ("psnr", [18.0, 22.0, 20.0] * 2, "unclear"),
+        ("psnr", [22.0] * 5, "unclear"),  # too few items to tell from noise
+        ("l1", [18.0, 17.0, 17.5] * 2, "better"),
+        ("a metric nobody knows", [22.0, 23.0, 22.5] * 2, "unclear"),
     ],
 )
 def test_a_verdict_follows_the_paired_interval(metric: str, own: list[float], kind: str) -> None:
-    scores = _scores(metric, adapter=own, other=[20.0, 20.0, 20.0])
+    scores = _scores(metric, adapter=own, other=[20.0] * len(own))
     (card,) = cards(scores, "adapter", [], _interval, best_but=["control"])
     assert [verdict.kind for verdict in card.verdicts] == [kind]
     assert "against other" in card.verdicts[0].text
@@ -97,12 +98,12 @@ def test_a_verdict_follows_the_paired_interval(metric: str, own: list[float], ki
 
 @pytest.mark.parametrize(
     ("own", "kind", "words"),
-    [([1.1, 1.1], "better", "nearer to 1 by 0.400"), ([0.2, 0.2], "worse", "further from 1 by")],
+    [([1.1] * 6, "better", "nearer to 1 by 0.400"), ([0.2] * 6, "worse", "further from 1 by")],
 )
 def test_where_one_is_the_aim_the_verdict_is_by_distance(
     own: list[float], kind: str, words: str
 ) -> None:
-    scores = _scores("temporal.relative_change", reference=own, plain=[1.5, 1.5])
+    scores = _scores("temporal.relative_change", reference=own, plain=[1.5] * 6)
     (card,) = cards(scores, "reference", ["plain", "absent"], _interval)
     assert [verdict.kind for verdict in card.verdicts] == [kind]
     assert words in card.verdicts[0].text

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from refract.evaluation.edits.evaluation import SOURCE
 from refract.evaluation.measures.bootstrap import MeanInterval
+from refract.evaluation.measures.verdict import verdict_of
 from refract.report.metric_facts import MetricFacts, in_order, merit
 from refract.report.strip_plot import StripPlot, strip_plot
 from refract.report.tables import ItemScores
@@ -16,7 +17,7 @@ Values = Mapping[str, float]  # item -> value
 
 @dataclass(frozen=True)
 class Verdict:
-    """kind: better, worse or unclear, by whether the interval leaves out zero."""
+    """kind: better, worse or unclear, by `verdict_of`."""
 
     kind: str
     text: str
@@ -118,10 +119,9 @@ def _in_sentence(variant: str) -> str:
 
 
 def _kind(facts: MetricFacts, gain: MeanInterval) -> str:
-    if facts.better == "none" or gain.low <= 0 <= gain.high:
-        return "unclear"
-    good = gain.low > 0 if facts.better != "lower" else gain.high < 0
-    return "better" if good else "worse"
+    found = verdict_of(gain if facts.better == "lower" else -gain)
+    known = facts.better != "none" and found in ("better", "worse")
+    return found if known else "unclear"
 
 
 def _card(

@@ -1,9 +1,13 @@
-"""Mean with a bootstrap confidence interval (Efron 1979, percentile method; scipy.stats)."""
+"""Means with percentile-bootstrap confidence intervals (Efron 1979; scipy.stats).
+
+Over items alone, or over items and seeds (Owen 2007).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
 
@@ -15,6 +19,9 @@ class MeanInterval:
     low: float
     high: float
     count: int
+
+    def __neg__(self) -> "MeanInterval":
+        return MeanInterval(-self.mean, -self.high, -self.low, self.count)
 
 
 def mean_interval(
@@ -41,3 +48,29 @@ def mean_interval(
         rng=np.random.default_rng(seed),
     ).confidence_interval
     return MeanInterval(mean, float(interval.low), float(interval.high), sample.size)
+
+
+def crossed_interval(
+    values: NDArray[np.float64], *, resamples: int, seed: int, confidence: float = 0.95
+) -> MeanInterval | None:
+    """Mean over seeds and items with an interval for what others of both would change.
+
+    Every seed is tried on every item, so the two are resampled independently, each with
+    replacement: the pigeonhole bootstrap (Owen 2007, Annals of Applied Statistics 1). Of one seed
+    it is `mean_interval`.
+
+    values: [seeds, items], non-finite where there is none. `count` is of items that have any.
+    """
+    present = np.isfinite(values)
+    values, present = (x[present.any(1)][:, present.any(0)] for x in (values, present))
+    if len(values) < 2:
+        return mean_interval(values.ravel(), resamples=resamples, seed=seed, confidence=confidence)
+    rng = np.random.default_rng(seed)
+    times = [rng.multinomial(n, np.full(n, 1 / n), resamples) for n in values.shape]
+    sums, counts = (
+        ((times[0] @ x) * times[1]).sum(1) for x in (np.where(present, values, 0.0), present)
+    )
+    low, high = np.quantile(
+        sums[counts > 0] / counts[counts > 0], [(1 - confidence) / 2, (1 + confidence) / 2]
+    )
+    return MeanInterval(float(values[present].mean()), float(low), float(high), values.shape[1])

@@ -86,7 +86,7 @@ def run(name: str, grid: "Grid", folder: Path, jobs: int) -> None:
     if len(failed) < len(sweep.points):
         report(sweep, grid, folder)
     if failed:
-        told = "; ".join(f"{point.label} ({point.error})" for point in failed)
+        told = "; ".join(f"{point} ({point.error})" for point in failed)
         raise InputError(f"{len(failed)} of {len(sweep.points)} points failed: {told}")
 
 
@@ -111,7 +111,7 @@ def earlier_sweep(name: str, grid: "Grid", folder: Path) -> "Sweep":
     from refract.experiments.ablation.manifest import read_sweep
 
     sweep = read_sweep(folder)
-    if sweep.grid != name or list(grid.points) != [point.label for point in sweep.points]:
+    if sweep.grid != name or grid.runs != [(point.label, point.seed) for point in sweep.points]:
         raise InputError(f"{folder}: holds other points than {GRIDS}; run the sweep again")
     return sweep
 
@@ -128,7 +128,9 @@ def check_replaceable(folder: Path) -> None:
 def _list(grids: "dict[str, Grid]") -> None:
     width = max(map(len, grids))
     for name, grid in grids.items():
-        print(f"{name:<{width}}  {len(grid.points):>2} points  {grid.half:<8}  {grid.about}")
+        seeds = f" x {len(grid.seeds)} seeds" if grid.seeds else ""
+        runs = f"{len(grid.points):>2} points{seeds}"
+        print(f"{name:<{width}}  {runs:<19}  {grid.half:<8}  {grid.about}")
 
 
 if __name__ == "__main__":

@@ -8,44 +8,62 @@ from dvc.repo import Repo
 
 from refract.base.errors import InputError
 from refract.evaluation.measures.bootstrap import MeanInterval
-from refract.experiments.ablation.experiment_queue import ExperimentQueue
 from refract.experiments.ablation.manifest import Sweep
 from refract.experiments.compare.experiments import no_table
 from refract.experiments.compare.item_tables import HALVES, HalfName, read_items
-from refract.experiments.compare.revisions import Revision
+from refract.experiments.compare.revisions import find_revision
 
 Interval = Callable[[np.ndarray], MeanInterval | None]
 POINT, BASELINE = "point", "baseline"
+COLUMNS = [
+    "row",
+    "kind",
+    "metric",
+    "mean",
+    "low",
+    "high",
+    "count",
+    "seeds",
+    "seed_low",
+    "seed_high",
+]
 
 
 def collect_items(repo: Repo, sweep: Sweep, half: HalfName) -> pd.DataFrame:
-    """point, experiment, item, variant, metric, value of every point that did not fail.
+    """point, seed, experiment, item, variant, metric, value of every run that did not fail.
+
+    seed: text, empty in a sweep without an axis of seeds.
 
     Raises:
         InputError: an experiment or its table is gone, or every point failed.
     """
-    queue = ExperimentQueue(repo, sweep.origin.commit)
     tables = []
     for point in sweep.points:
         if point.error:
             continue
-        revision = queue.revision(point.experiment)
-        if revision is None:
-            raise InputError(f"experiment {point.experiment} is gone; run the sweep again")
-        items = read_items(repo, Revision(point.experiment, revision), half)
+        try:
+            revision = find_revision(repo, point.experiment)
+        except InputError as error:
+            gone = f"experiment {point.experiment} is gone; run the sweep again"
+            raise InputError(gone) from error
+        items = read_items(repo, revision, half)
         if items is None:
-            raise InputError(no_table(Revision(point.experiment, revision), half))
-        tables.append(items.assign(point=point.label, experiment=point.experiment))
+            raise InputError(no_table(revision, half))
+        seed = "" if point.seed is None else str(point.seed)
+        tables.append(items.assign(point=point.label, seed=seed, experiment=point.experiment))
     if not tables:
         raise InputError(f"{sweep.grid}: all {len(sweep.points)} points failed; nothing to report")
-    columns = ["point", "experiment", "item", "variant", "metric", "value"]
+    columns = ["point", "seed", "experiment", "item", "variant", "metric", "value"]
     return pd.concat(tables, ignore_index=True)[columns]
 
 
 def summarise(
     items: pd.DataFrame, labels: Sequence[str], half: HalfName, interval: Interval
 ) -> pd.DataFrame:
-    """row, kind, metric, mean, low, high, count: the points in order, then the baselines.
+    """A row of `COLUMNS` each: the points in order, then the baselines.
+
+    Means over seeds and items; count is of items, seed_low and seed_high are the lowest and highest
+    mean of a seed.
 
     A baseline that is the same in every point is one row under its own name; one that the settings
     change has a row a point. `labels`: the points that have results.
@@ -67,7 +85,8 @@ def summarise(
 def _of(items: pd.DataFrame, label: str, variant: str) -> pd.DataFrame:
     """A point's values of one variant, in a fixed order."""
     chosen = items[(items["point"] == label) & (items["variant"] == variant)]
-    return chosen[["metric", "item", "value"]].sort_values(["metric", "item"], ignore_index=True)
+    keys = ["metric", "seed", "item"]
+    return chosen[[*keys, "value"]].sort_values(keys, ignore_index=True)
 
 
 def _same(one: pd.DataFrame, other: pd.DataFrame) -> bool:
@@ -77,7 +96,10 @@ def _same(one: pd.DataFrame, other: pd.DataFrame) -> bool:
 def _means(values: pd.DataFrame, row: str, kind: str, interval: Interval) -> pd.DataFrame:
     found = []
     for metric, group in values.groupby("metric", sort=True):
-        mean = interval(group["value"].to_numpy(float))
+        by_seed = group.pivot(index="seed", columns="item", values="value").to_numpy(float)
+        mean = interval(by_seed)
         assert mean is not None  # no group is empty, and the table's values are finite
-        found.append((row, kind, metric, mean.mean, mean.low, mean.high, mean.count))
-    return pd.DataFrame(found, columns=["row", "kind", "metric", "mean", "low", "high", "count"])
+        seeds = np.nanmean(by_seed, 1)
+        spread = len(seeds), seeds.min(), seeds.max()
+        found.append((row, kind, metric, mean.mean, mean.low, mean.high, mean.count, *spread))
+    return pd.DataFrame(found, columns=COLUMNS)

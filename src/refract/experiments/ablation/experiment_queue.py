@@ -1,4 +1,4 @@
-"""DVC's experiment queue as a sweep needs it. All use of DVC's queue classes is here.
+"""DVC's experiment queue as a sweep needs it, by DVC's own commands.
 
 Queued rather than `dvc exp run --temp` in parallel: `--temp` runs take whichever stashed experiment
 comes first, so two at once can swap theirs. DVC's workers are daemons; they end by themselves some
@@ -7,69 +7,52 @@ seconds after the last experiment.
 
 import logging
 import os
-import signal
+import re
+import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-import psutil
-from dvc.exceptions import DvcException
-from dvc.lock import LockError
-from dvc.repo import Repo, lock_repo
-from dvc.repo.experiments.refs import ExpRefInfo
+from typing import Any
 
 from refract.base.errors import InputError
 from refract.experiments.ablation.points import hydra_override
 
-logging.getLogger("kombu.connection").setLevel(logging.ERROR)  # warns that the queue is local
+logger = logging.getLogger(__name__)
 
-State = Literal["finished", "running", "queued", "gone"]
-_ASKED_TIMES = 5
-_SETTLE_S = 30.0  # how long killed experiments may take to clear up
+QUEUED, RUNNING, FAILED, SUCCESS = "Queued", "Running", "Failed", "Success"  # words of DVC's
+_SETTLE_S = 30.0  # how long an experiment may refuse to be killed
+
+
+@dataclass(frozen=True)
+class QueueStatus:
+    """What `dvc queue status` says.
+
+    tasks: experiment -> one of the four words. active, idle: workers that said so within a second.
+    """
+
+    tasks: Mapping[str, str]
+    active: int
+    idle: int
+
+    def named(self, word: str, names: Iterable[str]) -> list[str]:
+        return [name for name in names if self.tasks.get(name) == word]
 
 
 class ExperimentQueue:
-    """Experiments of one commit, by name."""
+    """Experiments of one repository, by name."""
 
-    def __init__(self, repo: Repo, commit: str) -> None:
-        self._repo, self._commit = repo, commit
-        self._queue = repo.experiments.celery_queue
-        self._lifeless: dict[str, float] = {}  # name -> when it was first seen so
+    def __init__(self, root: Path) -> None:
+        self._root = root
 
-    def revision(self, name: str) -> str | None:
-        """The commit of a finished experiment."""
-        ref = str(ExpRefInfo(baseline_sha=self._commit, name=name))
-        found: str | None = self._repo.scm.get_ref(ref)
-        return found
+    def status(self) -> QueueStatus:
+        """A look at the queue, which takes a second of the processor's time."""
+        return parse_status(self._dvc("queue", "status"))
 
-    def twin(self, name: str) -> str | None:
-        """A finished experiment of another sweep whose name ends in the same digest."""
-        ending = f"-{name.rpartition('-')[2]}"
-        references = self._repo.scm.iter_refs(base=str(ExpRefInfo(baseline_sha=self._commit)))
-        found = (reference.rpartition("/")[2] for reference in references)
-        return next((other for other in sorted(found) if other.endswith(ending)), None)
-
-    def states(self, names: Mapping[str, str | None] | list[str]) -> dict[str, State]:
-        """What each experiment is doing; `gone` where DVC's queue and its results lack it."""
-        # In the order in which an experiment moves, so that none is missed in between.
-        queued = {entry.name for entry in self._queue.iter_queued()}
-        running = {entry.name for entry in self._queue.iter_active()}
-        return {name: self._state(name, queued, running) for name in names}
-
-    def _state(self, name: str, queued: set[str], running: set[str]) -> State:
-        if name in running:  # first: its result is there before it has cleared up
-            return "running"
-        if self.revision(name) is not None:
-            return "finished"
-        return "queued" if name in queued else "gone"
-
-    def others(self, names: list[str]) -> list[str]:
-        """Queued experiments that are none of `names`; the workers take them too."""
-        return [entry.name for entry in self._queue.iter_queued() if entry.name not in names]
+    def finished(self, commit: str) -> set[str]:
+        """Experiments of a commit that have results."""
+        return set(self._dvc("exp", "list", "--rev", commit, "--name-only").split())
 
     def put(self, name: str, overrides: Mapping[str, Any]) -> None:
         """Queue an experiment of the present working tree with settings changed.
@@ -77,88 +60,77 @@ class ExperimentQueue:
         DVC stashes the working tree and puts it back; Ctrl-C waits for that.
 
         Raises:
-            InputError: another DVC command holds the repository, or DVC refuses the experiment.
+            InputError: DVC refuses it, or another DVC command holds the repository.
         """
-        self._forget(name)
-        params = [hydra_override(key, value) for key, value in overrides.items()]
-        files = {"params.yaml": params} if params else {}
-        try:
-            with _uninterrupted(), lock_repo(self._repo):
-                self._repo.experiments.queue_one(self._queue, params=files, name=name)
-        except LockError as error:
-            raise InputError(
-                "another DVC command is at work in this repository; wait for it"
-            ) from error
-        except DvcException as error:
-            raise InputError(f"{name}: DVC cannot queue it: {error}") from error
+        settings = [hydra_override(key, value) for key, value in overrides.items()]
+        given = [part for setting in settings for part in ("--set-param", setting)]
+        self._dvc("exp", "run", "--queue", "--name", name, *given)
 
-    def _forget(self, name: str) -> None:
-        """Remove what a failed run of the same name left in the queue's record."""
-        done = {entry.name for entry, _ in self._queue.iter_done()}
-        if name in done:
-            self._queue.remove([name])
+    def forget(self, name: str) -> None:
+        """Remove what an ended run of that name left in the queue's record."""
+        self._dvc("queue", "remove", name)
 
     def start_workers(self, jobs: int) -> None:
-        """See that `jobs` workers run; they find `dvc` and `python` beside this interpreter."""
-        here = str(Path(sys.executable).parent)
-        if os.environ.get("PATH", "").split(os.pathsep)[0] != here:
-            os.environ["PATH"] = os.pathsep.join([here, os.environ.get("PATH", os.defpath)])
-        self._queue.start_workers(jobs)
+        """See that `jobs` workers run."""
+        self._dvc("queue", "start", "--jobs", str(jobs))
 
-    def lost(self, names: list[str], patience_s: float = 0.0) -> list[str]:
-        """Those whose worker died, a reboot for instance, so that they would "run" for ever.
-
-        Without a living process an experiment is being set up or collected by its worker, which
-        says so when asked; it is asked several times, since a busy machine answers late.
-        patience_s: how long it must have been lifeless, from look to look.
-        """
-        now = time.monotonic()
-        active = {entry.name: entry for entry in self._queue.iter_active() if entry.name in names}
-        lifeless = [name for name, entry in active.items() if not self._lives(entry.stash_rev)]
-        self._lifeless = {name: self._lifeless.get(name, now) for name in lifeless}
-        old = [name for name, since in self._lifeless.items() if now - since >= patience_s]
-        return old if old and not any(self._at_work() for _ in range(_ASKED_TIMES)) else []
-
-    def _lives(self, stash_revision: str) -> bool:
-        process = self._queue.proc.get(stash_revision)
-        try:
-            return (
-                process is not None
-                and process.returncode is None
-                and psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE
-            )
-        except psutil.NoSuchProcess:
-            return False
-
-    def _at_work(self) -> bool:
-        """Whether any worker says that it works; waits a second for answers."""
-        return any(self._queue.worker_status().values())
+    def stop(self, names: Iterable[str]) -> None:
+        """Take experiments out of the queue and kill those that run; finished items are kept."""
+        names = list(names)
+        if queued := self.status().named(QUEUED, names):
+            self._dvc("queue", "remove", *queued)
+        end = time.monotonic() + _SETTLE_S
+        while running := self.status().named(RUNNING, names):
+            try:
+                self._dvc("queue", "kill", "--force", *running)
+            except InputError as error:  # a worker that prepares one has no process to kill yet
+                if time.monotonic() > end:
+                    logger.warning("%s; `dvc queue kill` them yourself", error)
+                    return
 
     def error_of(self, name: str) -> str:
-        """The telling line of an experiment's log."""
-        log = self._log(name)
-        if log is None or not log.is_file():
-            return "failed before its first stage; see the .out files in .dvc/tmp/exps/celery"
-        return telling_line(log.read_text(encoding="utf-8", errors="replace"))
+        """The telling line of an ended experiment's log."""
+        try:
+            return telling_line(self._dvc("queue", "logs", name))
+        except InputError as error:  # no log where it failed before its first stage
+            return str(error)
 
-    def _log(self, name: str) -> Path | None:
-        entries = [entry for entry, _ in self._queue.iter_done() if entry.name == name]
-        process = self._queue.proc.get(entries[-1].stash_rev) if entries else None
-        return None if process is None else Path(process.stdout)
+    def _dvc(self, *arguments: str) -> str:
+        """What a command prints; it runs to its end whatever becomes of this process.
 
-    def stop(self, names: list[str]) -> None:
-        """Take experiments out of the queue and kill those that run; finished items are kept."""
-        states = self.states(names)
-        queued = [name for name, state in states.items() if state == "queued"]
-        if queued:
-            self._queue.remove(queued)
-        running = [name for name, state in self.states(names).items() if state == "running"]
-        if not running:
-            return
-        self._queue.kill(running, force=True)
-        end = time.monotonic() + _SETTLE_S
-        while time.monotonic() < end and "running" in self.states(running).values():
-            time.sleep(0.2)
+        A session of its own keeps Ctrl-C and the closing of the terminal from it; stages and
+        workers find `dvc` and `python` beside this interpreter.
+
+        Raises:
+            InputError: the command fails; the line is DVC's own.
+        """
+        beside = str(Path(sys.executable).parent)
+        path = os.pathsep.join([beside, os.environ.get("PATH", os.defpath)])
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dvc", *arguments],
+            cwd=self._root, env=os.environ | {"PATH": path}, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, errors="replace",
+        )  # fmt: skip
+        try:
+            output, errors = process.communicate()
+        except KeyboardInterrupt:
+            process.communicate()
+            raise
+        if process.returncode:
+            command = " ".join(["dvc", *arguments[:2]])
+            raise InputError(f"{command}: {telling_line(errors).removeprefix('ERROR: ')}")
+        return output
+
+
+def parse_status(text: str) -> QueueStatus:
+    """Of `dvc queue status`: a row a task (id, name, time, word), then the count of workers."""
+    words = "|".join((QUEUED, RUNNING, FAILED, SUCCESS))
+    tasks = re.findall(rf"^\w+ +(\S+) .*\b({words}) *$", text, re.MULTILINE)
+    workers = re.search(r"^Worker status: (\d+) active, (\d+) idle", text, re.MULTILINE)
+    if workers is None:
+        raise InputError(f"dvc queue status: says nothing of workers: {text.strip()[-200:]!r}")
+    return QueueStatus(dict(tasks), int(workers[1]), int(workers[2]))
 
 
 def telling_line(log: str) -> str:
@@ -167,19 +139,3 @@ def telling_line(log: str) -> str:
     told = [line for line in lines if line.startswith("refract ") and ": error: " in line]
     errors = [line for line in lines if line.startswith("ERROR: ")]
     return (told or errors or lines or ["its log is empty"])[-1]
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Hold back Ctrl-C until the body is through. Elsewhere than in the main thread: no change."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    received: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if received:
-        raise KeyboardInterrupt

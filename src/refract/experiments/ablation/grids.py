@@ -13,7 +13,7 @@ from refract.base.yaml_files import read_yaml
 from refract.experiments.compare.item_tables import HALVES
 from refract.params.cases import load_cases
 from refract.params.cases import with_overrides as with_case_overrides
-from refract.params.section import Items, Section, validate
+from refract.params.section import Items, Section, Seed, validate
 
 
 def _shaped(pattern: str) -> AfterValidator:
@@ -61,6 +61,9 @@ class Grid(Section):
     axis: Axis
     common: Annotated[Overrides, Field(default_factory=dict, description="settings of every point")]
     points: Annotated[dict[Label, Overrides], Field(min_length=1, max_length=64)]
+    seeds: Annotated[
+        Items[Seed], Field(max_length=16, description="each point runs with each; none: as it is")
+    ] = ()
     metrics: Annotated[
         Items[Annotated[str, Field(min_length=1)]] | None,
         Field(min_length=1, description="patterns of the metrics shown; null for the half's own"),
@@ -87,9 +90,25 @@ class Grid(Section):
                     ) from None
         return self
 
-    def overrides(self, label: str) -> dict[str, Any]:
+    @model_validator(mode="after")
+    def _seeds_in_one_place(self) -> "Grid":
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds {list(self.seeds)}: must all differ")
+        if self.seeds and any(
+            "seed" in settings for settings in (self.common, *self.points.values())
+        ):
+            raise ValueError("seeds: must be left out where common or a point sets seed")
+        return self
+
+    @property
+    def runs(self) -> list[tuple[str, int | None]]:
+        """Label and seed of every experiment, seed by seed, so that an unfinished table is fair."""
+        return [(label, seed) for seed in self.seeds or (None,) for label in self.points]
+
+    def overrides(self, label: str, seed: int | None = None) -> dict[str, Any]:
         """All settings of a point; its own win over the common ones."""
-        return {**self.common, **self.points[label]}
+        seeded = {} if seed is None else {"seed": seed}
+        return {**self.common, **self.points[label], **seeded}
 
 
 class Grids(Section):
@@ -161,7 +180,8 @@ def check_values(grid: Grid, params_path: Path, cases_path: Path, where: str) ->
 
 def unreached_cases(grid: Grid, cases_path: Path) -> list[str]:
     """Cases that set one of the swept settings for themselves, so that the sweep misses them."""
-    swept = {key for point in grid.points.values() for key in point}
+    swept = {key for label, seed in grid.runs for key in grid.overrides(label, seed)}
+    swept -= grid.common.keys() - {key for point in grid.points.values() for key in point}
     cases = load_cases(cases_path)
     return [name for name, case in cases.items() if swept & _dotted_keys(case.overrides)]
 

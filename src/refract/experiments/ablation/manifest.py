@@ -30,6 +30,7 @@ class _Point(Section):
     as_present: bool
     reused: bool
     error: str
+    seed: int | None = None
 
 
 class _Manifest(Section):
@@ -45,6 +46,11 @@ class Sweep:
     grid: str
     origin: Origin
     points: Sequence[Point]
+
+    @property
+    def labels(self) -> list[str]:
+        """Of every point, in order."""
+        return list(dict.fromkeys(point.label for point in self.points))
 
     @property
     def failed(self) -> list[Point]:

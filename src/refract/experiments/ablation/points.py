@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,10 @@ class Origin:
 
 @dataclass(frozen=True)
 class Point:
-    """One point as an experiment. `as_present`: it equals params.yaml but for the common settings.
+    """One point, with one seed where the sweep has several, as an experiment.
 
-    error: why it has no result; empty where it has one or nothing is known yet.
+    as_present: it equals params.yaml but for seed and common settings. error: why it has no result;
+    empty where it has one or nothing is known yet.
     """
 
     label: str
@@ -49,9 +50,10 @@ class Point:
     as_present: bool
     reused: bool = False
     error: str = ""
+    seed: int | None = None
 
-    def failed(self, error: str) -> "Point":
-        return replace(self, error=error)
+    def __str__(self) -> str:
+        return self.label if self.seed is None else f"{self.label}, seed {self.seed}"
 
 
 def find_origin(repo: Repo) -> Origin:
@@ -80,15 +82,15 @@ def make_points(name: str, grid: Grid, origin: Origin, params_path: Path) -> lis
     """Every point of a grid, in its order."""
     params = read_yaml(params_path)
     points = []
-    for label in grid.points:
-        overrides = grid.overrides(label)
+    for label, seed in grid.runs:
+        overrides = grid.overrides(label, seed)
         told = json.dumps([origin.commit, origin.digest, overrides], sort_keys=True)
         digest = hashlib.sha256(told.encode()).hexdigest()[:_DIGEST]
-        slug = re.sub(
-            r"[^A-Za-z0-9_.+=-]|\.(?=\.|$)", "_", label
-        )  # git allows no ".." and "." last
+        # git allows no ".." and "." last
+        slug = re.sub(r"[^A-Za-z0-9_.+=-]|\.(?=\.|$)", "_", label)
+        experiment = f"{name}-{slug}-{'' if seed is None else f's{seed}-'}{digest}"
         as_present = with_overrides(params, grid.points[label]) == params
-        points.append(Point(label, overrides, f"{name}-{slug}-{digest}", as_present))
+        points.append(Point(label, overrides, experiment, as_present, seed=seed))
     return points
 
 

@@ -2,23 +2,33 @@
 
 import logging
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from dvc.repo import Repo
 from tqdm import tqdm
 
-from refract.experiments.ablation.experiment_queue import ExperimentQueue
+from refract.experiments.ablation.experiment_queue import (
+    FAILED,
+    QUEUED,
+    RUNNING,
+    SUCCESS,
+    ExperimentQueue,
+    QueueStatus,
+)
 from refract.experiments.ablation.grids import Grid
 from refract.experiments.ablation.manifest import Sweep
 from refract.experiments.ablation.points import Point, find_origin, make_points
 
 logger = logging.getLogger(__name__)
 
-_POLL_S = 1.0
-_GONE_POLLS = 4  # moving from place to place an experiment may be in none for a moment
-_CARE_S = 20.0  # between looks at whether there are workers at all
-_PATIENCE_S = 60.0  # without a process, before a worker is thought dead
+# A look costs a second of the processor's time: seldom in a long sweep, often at its start.
+_LEAST_PAUSE_S, _MOST_PAUSE_S, _PAUSE_SHARE = 1.0, 30.0, 0.05
+_GONE_LOOKS = 4  # moving from place to place an experiment may be in none for a moment
+_LOST_LOOKS = 5  # without an answer: a busy machine answers late
+_PATIENCE_S = 60.0  # without an answer, before a worker is thought dead
 
 
 def run_sweep(repo: Repo, name: str, grid: Grid, params_path: Path, jobs: int) -> Sweep:
@@ -34,92 +44,116 @@ def run_sweep(repo: Repo, name: str, grid: Grid, params_path: Path, jobs: int) -
     """
     origin = find_origin(repo)
     points = make_points(name, grid, origin, params_path)
-    queue = ExperimentQueue(repo, origin.commit)
-    logger.info("%s: %d points at %s", name, len(points), origin)
+    queue = ExperimentQueue(Path(repo.root_dir))
+    logger.info("%s: %d experiments at %s", name, len(points), origin)
     try:
-        points = enqueue(queue, points)
+        points = enqueue(queue, points, origin.commit)
         points = wait(queue, points, jobs, name)
     except KeyboardInterrupt:
         logger.warning("stopping; the same command goes on where this one ended")
-        queue.stop([point.experiment for point in points])
+        queue.stop(point.experiment for point in points)
         raise
     return Sweep(name, origin, points)
 
 
-def enqueue(queue: ExperimentQueue, points: list[Point]) -> list[Point]:
+def enqueue(queue: ExperimentQueue, points: Sequence[Point], commit: str) -> list[Point]:
     """Queue the points that are neither finished nor on their way."""
-    points = [_or_twin(queue, point) for point in points]
+    status = without_lost(queue, [point.experiment for point in points])
+    finished = queue.finished(commit)  # after the status, between which one may end
+    points = [_reusing(point, finished) for point in points]
     names = [point.experiment for point in points]
-    states = queue.states(names)
-    lost = queue.lost(names)
-    if lost:
-        logger.info("%s lost their worker; they start anew", ", ".join(lost))
-        queue.stop(lost)
-        states = queue.states(names)
-    done = []
-    for point in tqdm(points, desc="queueing", unit="point", leave=False):
-        if states[point.experiment] == "gone":
-            queue.put(point.experiment, point.overrides)
-        done.append(replace(point, reused=states[point.experiment] == "finished"))
-    reused = sum(point.reused for point in done)
-    if reused:
-        logger.info("%d of %d points are there from earlier", reused, len(done))
-    others = queue.others(names)
+    for point in tqdm(points, desc="queueing", unit="experiment", leave=False):
+        word = status.tasks.get(point.experiment)
+        if point.reused or word in (QUEUED, RUNNING):
+            continue
+        if word is not None:
+            queue.forget(point.experiment)
+        queue.put(point.experiment, point.overrides)
+    if reused := sum(point.reused for point in points):
+        logger.info("%d of %d experiments are there from earlier", reused, len(points))
+    others = [name for name in status.named(QUEUED, status.tasks) if name not in names]
     if others:
         logger.warning("the queue also holds %s; the workers run them too", ", ".join(others))
-    return done
+    return points
 
 
-def _or_twin(queue: ExperimentQueue, point: Point) -> Point:
-    """The point as another sweep's finished experiment of the same settings, if there is one."""
-    if queue.revision(point.experiment) is not None:
+def without_lost(queue: ExperimentQueue, names: Sequence[str]) -> QueueStatus:
+    """The queue's status, after a stop to what would "run" for ever as its worker died.
+
+    A reboot leaves such. No worker answers then, however often it is asked.
+    """
+    for _ in range(_LOST_LOOKS):
+        status = queue.status()
+        lost = status.named(RUNNING, names)
+        if not lost or status.active:
+            return status
+    logger.info("%s lost their worker; they start anew", ", ".join(lost))
+    queue.stop(lost)
+    return queue.status()
+
+
+def _reusing(point: Point, finished: set[str]) -> Point:
+    """The point as its finished experiment, or another sweep's of the same settings, if any."""
+    ending = f"-{point.experiment.rpartition('-')[2]}"
+    same = sorted(name for name in finished if name.endswith(ending))
+    if not same:
         return point
-    return replace(point, experiment=queue.twin(point.experiment) or point.experiment)
+    own = point.experiment if point.experiment in same else same[0]
+    return replace(point, experiment=own, reused=True)
 
 
-def wait(queue: ExperimentQueue, points: list[Point], jobs: int, title: str) -> list[Point]:
+def wait(queue: ExperimentQueue, points: Sequence[Point], jobs: int, title: str) -> list[Point]:
     """The points when all have ended, with errors where they failed."""
     pending = {point.experiment: point for point in points if not point.reused}
-    ended = {point.label: point for point in points if point.reused}  # two may share one
-    gone = dict.fromkeys(pending, 0)
-    cared, lost = float("-inf"), set[str]()
-    with tqdm(total=len(points), initial=len(ended), desc=title, unit="point") as progress:
+    ended = {str(point): point for point in points if point.reused}  # two may share one
+    watch, start = Watch(), time.monotonic()
+    with tqdm(total=len(points), initial=len(ended), desc=title, unit="experiment") as progress:
         while pending:
-            states = queue.states(list(pending))
-            for name, state in states.items():
-                gone[name] = gone[name] + 1 if state == "gone" else 0
-                if state == "finished" or gone[name] >= _GONE_POLLS:
-                    point = pending.pop(name)
-                    ended[point.label] = _end(queue, point, state == "finished", name in lost)
-                    progress.update()
-            running = [pending[name].label for name in pending if states[name] == "running"]
+            status = queue.status()
+            for name, error in watch.over(queue, status, list(pending)).items():
+                point = pending.pop(name)
+                ended[str(point)] = replace(point, error=error)
+                progress.update()
+                if error:  # at once: the others may take hours yet
+                    tqdm.write(f"{point} failed: {error} (dvc queue logs {name})")
+            running = [str(pending[name]) for name in status.named(RUNNING, pending)]
             told = f"running {', '.join(running) or 'none'}"
             progress.set_postfix_str(told, refresh=told != progress.postfix)
-            if pending and time.monotonic() - cared > _CARE_S:
-                lost |= _care(queue, list(pending), jobs)
-                cared = time.monotonic()
-            elif pending:
-                time.sleep(_POLL_S)
-    return [ended[point.label] for point in points]
+            if status.named(QUEUED, pending) and status.active + status.idle < jobs:
+                queue.start_workers(jobs)
+            if pending:
+                time.sleep(pause(time.monotonic() - start))
+    return [ended[str(point)] for point in points]
 
 
-def _end(queue: ExperimentQueue, point: Point, finished: bool, lost: bool) -> Point:
-    if finished:
-        return point
-    error = "its worker died; run the sweep again" if lost else queue.error_of(point.experiment)
-    # Beside the progress bar, at once: the others may take hours yet.
-    tqdm.write(f"{point.label} failed: {error} (dvc queue logs {point.experiment})")
-    return point.failed(error)
+def pause(elapsed: float) -> float:
+    """Seconds to the next look, so many seconds after the first."""
+    return min(max(_LEAST_PAUSE_S, _PAUSE_SHARE * elapsed), _MOST_PAUSE_S)
 
 
-def _care(queue: ExperimentQueue, names: list[str], jobs: int) -> set[str]:
-    """Start workers that are missing; stop experiments whose worker died, and return those.
+class Watch:
+    """Tells from look to look which experiments are over."""
 
-    They are not queued again here: the working tree may be another by now.
-    """
-    lost = queue.lost(names, _PATIENCE_S)
-    if lost:
-        queue.stop(lost)
-    if "queued" in queue.states(names).values():
-        queue.start_workers(jobs)
-    return set(lost)
+    def __init__(self) -> None:
+        self._gone = Counter[str]()  # looks in a row that an experiment was nowhere
+        self._answered = time.monotonic()  # when a worker last said that it works, or need not
+
+    def over(
+        self, queue: ExperimentQueue, status: QueueStatus, names: Sequence[str]
+    ) -> dict[str, str]:
+        """Those of `names` that have ended, with the error they ended with or an empty text.
+
+        Those whose worker died are stopped. They are not queued again: the working tree may be
+        another by now.
+        """
+        running = status.named(RUNNING, names)
+        if status.active or not running:
+            self._answered = time.monotonic()
+        elif time.monotonic() - self._answered > _PATIENCE_S:
+            queue.stop(running)
+            return dict.fromkeys(running, "its worker died; run the sweep again")
+        for name in names:
+            self._gone[name] = 0 if name in status.tasks else self._gone[name] + 1
+        gone = [name for name in names if self._gone[name] >= _GONE_LOOKS]
+        failed = {name: queue.error_of(name) for name in (*status.named(FAILED, names), *gone)}
+        return dict.fromkeys(status.named(SUCCESS, names), "") | failed

@@ -47,10 +47,9 @@ _DIGITS = 3  # significant ones of the largest mean in a column
 
 
 def as_csv(summary: pd.DataFrame) -> str:
-    """Long format with every metric: row, kind, metric, mean, low, high, count."""
-    rounded = summary.assign(
-        **{name: summary[name].map(significant) for name in ("mean", "low", "high")}
-    )
+    """Long format with every metric."""
+    numbers = ("mean", "low", "high", "seed_low", "seed_high")
+    rounded = summary.assign(**{name: summary[name].map(significant) for name in numbers})
     return rounded.to_csv(index=False, lineterminator="\n")
 
 
@@ -76,12 +75,13 @@ def decimals(largest: float) -> int:
 
 
 def _count(summary: pd.DataFrame, row: str) -> str:
-    """How many items a row's means are over: one number, or the range over its metrics."""
-    counts = summary.loc[summary["row"] == row, "count"]
-    if counts.empty:
+    """How many items, and seeds if several, a row's means are over; a range if metrics differ."""
+    own = summary[summary["row"] == row]
+    if own.empty:
         return _NONE
-    low, high = int(counts.min()), int(counts.max())
-    return str(high) if low == high else f"{low}-{high}"
+    counts = [own["count"], *([own["seeds"]] if summary["seeds"].max() > 1 else [])]
+    ends = [(int(values.min()), int(values.max())) for values in counts]
+    return " x ".join(str(high) if low == high else f"{low}-{high}" for low, high in ends)
 
 
 def as_markdown(cells: pd.DataFrame, first: str) -> str:

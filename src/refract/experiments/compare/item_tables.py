@@ -85,6 +85,10 @@ def parse_items(content: bytes, layout: Half, where: str) -> pd.DataFrame:
 
 
 def wide(items: pd.DataFrame, variant: str) -> pd.DataFrame:
-    """One variant's values, a row an item and a column a metric; nan where an item has none."""
+    """One variant's values, a row an item and a column a metric; nan where an item has none.
+
+    Of the items of a sweep, which have a column `seed`, a row a (seed, item).
+    """
     rows = items[items["variant"] == variant]
-    return rows.pivot(index="item", columns="metric", values="value")
+    index = [name for name in ("seed", "item") if name in items]
+    return rows.pivot(index=index, columns="metric", values="value")

@@ -1,13 +1,12 @@
 """Paired differences over common items, with what tells them from noise.
 
-Intervals are percentile bootstraps over items (`refract.evaluation.measures.bootstrap`). p-values
-are of the sign-flip test of the mean (Fisher's randomisation test of paired data), corrected by
-Holm (1979).
+Intervals are percentile bootstraps over items, and over seeds where there are several
+(`refract.evaluation.measures.bootstrap`). p-values are of the sign-flip test over items of the mean
+(Fisher's randomisation test of paired data), corrected by Holm (1979).
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -15,15 +14,11 @@ from scipy.stats import permutation_test
 from statsmodels.stats.multitest import multipletests
 
 from refract.evaluation.directions import Direction, direction_of
-from refract.evaluation.measures.bootstrap import MeanInterval, mean_interval
+from refract.evaluation.measures.bootstrap import MeanInterval, crossed_interval
+from refract.evaluation.measures.verdict import LEVEL, Verdict, verdict_of
 
-LEVEL = 0.05
-# Of fewer items not even the most extreme assignment of signs has a two-sided p below LEVEL:
-# 2 / 2^5 = 0.0625.
-LEAST_ITEMS = 6
 _BATCH = 1000  # sign assignments in memory at once
 
-Verdict = Literal["better", "worse", "higher", "lower", "within noise", "too few items"]
 DirectionOf = Callable[[str], Direction | None]
 
 
@@ -35,7 +30,9 @@ class Resampling:
     seed: int = 0
 
     def interval(self, values: np.ndarray) -> MeanInterval | None:
-        return mean_interval(values.tolist(), resamples=self.resamples, seed=self.seed)
+        """Of values [items] or [seeds, items], the latter with nan where there is none."""
+        grid = np.atleast_2d(values)
+        return crossed_interval(grid, resamples=self.resamples, seed=self.seed)
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,10 @@ def paired_differences(
     how: Resampling,
     direction: DirectionOf = direction_of,
 ) -> list[Difference]:
-    """Every metric that both tables have for common items (index item, columns metric).
+    """Every metric that both tables have for common items.
+
+    The tables have a column a metric and the index item, or (seed, item): then items are paired
+    within a seed.
 
     A metric whose aim is a number, as 1 for a ratio to the source, is judged by the distances to
     it; the difference shown is that of the values.
@@ -79,7 +79,7 @@ def _difference(
     metric: str, a: pd.Series, b: pd.Series, how: Resampling, direction: Direction | None
 ) -> Difference | None:
     both = a.notna() & b.notna()
-    old, new = a[both].to_numpy(float), b[both].to_numpy(float)
+    old, new = by_seed(a[both]), by_seed(b[both])
     difference = how.interval(new - old)
     if difference is None:
         return None
@@ -88,19 +88,17 @@ def _difference(
         losses = direction.badness(new) - direction.badness(old)
     loss = how.interval(losses)
     assert loss is not None  # as many values as above
-    verdict = _verdict(loss, directed=direction is not None)
-    p = sign_flip_p(losses, how)
-    return Difference(metric, direction, old.mean(), new.mean(), difference, verdict, p)
+    verdict = verdict_of(loss, directed=direction is not None)
+    p = sign_flip_p(np.nanmean(losses, 0), how)
+    means = (float(np.nanmean(old)), float(np.nanmean(new)))
+    return Difference(metric, direction, *means, difference, verdict, p)
 
 
-def _verdict(loss: MeanInterval, *, directed: bool) -> Verdict:
-    if loss.count < LEAST_ITEMS:
-        return "too few items"
-    if loss.low > 0:
-        return "worse" if directed else "higher"
-    if loss.high < 0:
-        return "better" if directed else "lower"
-    return "within noise"
+def by_seed(values: pd.Series) -> np.ndarray:
+    """[seeds, items] of values by (seed, item), nan where there is none; [1, items] by item."""
+    if values.index.nlevels == 1:
+        return values.to_numpy(float)[None]
+    return values.unstack("item").to_numpy(float)
 
 
 def sign_flip_p(differences: np.ndarray, how: Resampling) -> float:

@@ -3,8 +3,9 @@
 import pandas as pd
 
 from refract.evaluation.measures.metrics_file import significant
+from refract.evaluation.measures.verdict import LEVEL
 from refract.experiments.compare.experiments import Comparison
-from refract.experiments.compare.paired import LEVEL, Difference, holm
+from refract.experiments.compare.paired import Difference, holm
 
 _MOST_FILES = 8
 
