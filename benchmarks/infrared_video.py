@@ -19,15 +19,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from ruamel.yaml import YAML
 
-from benchmarks.machine import describe_machine
-from benchmarks.table import markdown_table
-from benchmarks.workspace import Workspace, model_path, require_success
-from refract.base.yaml_files import read_yaml
+from benchmarks.tables import describe_machine, markdown_table
+from benchmarks.workspace import Workspace
+from refract.base.yaml_files import parse_yaml, read_yaml
 from refract.evaluation.measures.bootstrap import mean_interval
 from refract.evaluation.measures.colour import colour_histogram, histogram_overlap, lab_pixels
 from refract.evaluation.measures.image import psnr, ssim, to_unit
+from refract.experiments.ablation.grids import check_key, with_overrides
 from refract.media.image_reading import read_infrared, read_rgb
 from refract.media.image_sheets import draw_sheet
 from refract.media.video_io import Clip, read_clip, write_clip
@@ -105,17 +104,21 @@ def configure(
     """Write the workspace's params.yaml with `KEY=VALUE` settings; returns it.
 
     Raises:
-        ValueError: a key that params.yaml lacks.
+        InputError: a key that params.yaml lacks.
     """
-    params = read_yaml(workspace.params)
-    for section in ("video_model", "infrared_model"):
-        params[section]["path"] = model_path(params[section]["path"])
-    for setting in settings:
-        change(params, *parse_setting(setting))
+    params = changed(read_yaml(workspace.params), settings)
     params["flowalign"]["strength_curve"] = sorted({0.0, *strengths})
     params["ref_strength"] = max(strengths)
     workspace.params.write_text(json.dumps(params, indent=1))  # JSON is YAML too
     return params
+
+
+def changed(params: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """A copy of `params` with `KEY=VALUE` settings; InputError for a key that it lacks."""
+    changes = dict(parse_setting(setting) for setting in settings)
+    for key in changes:
+        check_key(params, key, "--set", Path("params.yaml"))
+    return with_overrides(params, changes)
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
@@ -127,22 +130,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals:
         raise ValueError(f"{text!r}: a setting is KEY=VALUE")
-    return key, YAML(typ="safe").load(value)
-
-
-def change(params: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key in place.
-
-    Raises:
-        ValueError: a key that `params` lacks.
-    """
-    *parents, last = key.split(".")
-    section: Any = params
-    for parent in parents:
-        section = section.get(parent) if isinstance(section, dict) else None
-    if not isinstance(section, dict) or last not in section:
-        raise ValueError(f"{key} is no setting of params.yaml")
-    section[last] = value
+    return key, parse_yaml(value)
 
 
 def choose_pictures(count: int, seed: int) -> list[str]:
@@ -244,8 +232,7 @@ def run_stages(workspace: Workspace, cases: Path, adapter: Path, state: Path) ->
         "flowalign_edit": {"cases": cases, "banks": banks, "output": edits},
     }
     for name, options in stages.items():
-        log = workspace.folder / f"{name}.log"
-        require_success(workspace.start(name, options, state=state, log=log), log)
+        workspace.run(name, options, state=state)
 
 
 def read_variants(workspace: Workspace, pan: PanCase, state: Path) -> dict[str, Frames]:

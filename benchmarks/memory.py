@@ -1,4 +1,4 @@
-"""Extra peak memory of one call: of the GPU where there is one, else of this process on Linux."""
+"""Peak memory of one call: of the GPU where there is one, else of this process or its tensors."""
 
 import ctypes
 import gc
@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.timing import synchronise
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
+_MEMORY_EVENT = "[memory]"  # of torch's profiler
 _RESET_PEAK = "5"  # proc_pid_clear_refs(5): VmHWM falls to the present VmRSS
 
 
@@ -31,6 +33,34 @@ def extra_peak_bytes(call: Callable[[], object], device: str = "cpu") -> int:
     if device != "cpu" or sys.platform != "linux":
         raise RuntimeError(f"peak memory on {device}, {sys.platform}: needs CUDA or Linux")
     return _resident_extra(call)
+
+
+def peak_bytes(call: Callable[[], object], device: str) -> int:
+    """On CUDA all that is allocated during `call`, weights included; else `extra_peak_bytes`."""
+    if not device.startswith("cuda"):
+        return extra_peak_bytes(call, device)
+    before = torch.cuda.memory_allocated(device)
+    return before + _cuda_extra(call, device)
+
+
+def live_peak_bytes(call: Callable[[], object], device: str = "cpu") -> int:
+    """Highest sum of living tensors during `call` above that before it, in bytes.
+
+    What torch's allocator gave out, on the CPU as on a GPU. Resident memory
+    (`extra_peak_bytes`) also holds what glibc keeps of freed blocks below 32 MiB, which for layers
+    of this size moves the figure by half from call to call.
+    """
+    if device != "cpu":
+        return extra_peak_bytes(call, device)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+        call()
+    assert recorded.profiler is not None and recorded.profiler.kineto_results is not None
+    events = [e for e in recorded.profiler.kineto_results.events() if e.name() == _MEMORY_EVENT]
+    live = peak = 0
+    for event in sorted(events, key=lambda e: e.start_ns()):
+        live += event.nbytes()  # negative where a tensor is freed
+        peak = max(peak, live)
+    return peak
 
 
 def _cuda_extra(call: Callable[[], object], device: str) -> int:

@@ -21,9 +21,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.concat_attention import MASKS, Mask
-from benchmarks.live_memory import live_peak_bytes
-from benchmarks.machine import describe_machine
-from benchmarks.table import markdown_table
+from benchmarks.memory import live_peak_bytes
+from benchmarks.tables import describe_machine, markdown_table
 from benchmarks.timing import CLOCKS, Timings, time_interleaved
 from benchmarks.wan_step import Shape, Step, reference_flops, step_flops
 from refract.models.determinism import make_deterministic

@@ -13,9 +13,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from benchmarks.machine import describe_machine
 from benchmarks.memory import extra_peak_bytes
-from benchmarks.table import markdown_table
+from benchmarks.tables import describe_machine, markdown_table
 from benchmarks.timing import Timings, time_interleaved
 from refract.infrared.adapter.attention_maps import attention_weights
 from refract.infrared.adapter.semantic_attention import POSITIONS, Position, SemanticCrossAttention

@@ -21,8 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.machine import describe_machine
-from benchmarks.table import markdown_table
+from benchmarks.tables import describe_machine, markdown_table
 from benchmarks.timing import CLOCKS, Timings, time_interleaved
 from refract.base.errors import InputError
 from refract.editing.cases.items import EditRequest, read_source_clip

@@ -16,8 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from benchmarks.machine import describe_machine
-from benchmarks.table import markdown_table
+from benchmarks.tables import describe_machine, markdown_table
 from benchmarks.timing import CLOCKS, Timings, time_interleaved
 from refract.base.errors import InputError
 from refract.editing.cases.items import EditRequest

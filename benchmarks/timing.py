@@ -1,7 +1,6 @@
 """Time of several ways to do one thing, measured side by side.
 
-See also `benchmarks.memory` (extra peak memory), `benchmarks.table` (Markdown) and
-`benchmarks.machine` (what a table was measured on).
+See also `benchmarks.memory` and `benchmarks.tables`.
 """
 
 import time

@@ -48,14 +48,12 @@ class EncodedAnew(TrainingData):
 
 
 @dataclass
-class TrainingParts:
-    """A model that learns one fixed batch, the first samples of its data."""
+class TrainingStep:
+    """Forward, backward and optimiser step of a model, without `accelerate`."""
 
     model: InfraredModel
     settings: IrAdapter
     seed: int
-    cached: TrainingData
-    anew: EncodedAnew
     trainable: dict[str, torch.nn.Parameter] = field(init=False)
     optimizer: torch.optim.Optimizer = field(init=False)
 
@@ -63,15 +61,6 @@ class TrainingParts:
         self.model.train()
         self.trainable = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         self.optimizer = build_optimizer(self.trainable, self.settings)
-        self.learn(self.cached)  # so that `update` has gradients whenever it is timed
-
-    def load(self, data: TrainingData) -> Batch:
-        """The fixed batch from `cached` or `anew`."""
-        return data.at(range(self.settings.batch))
-
-    def learn(self, data: TrainingData) -> None:
-        """Load the batch and compute the gradients of its loss, which stay."""
-        self.backward(self.load(data))
 
     def backward(self, batch: Batch) -> None:
         """Forward and backward; the gradients stay."""
@@ -88,9 +77,25 @@ class TrainingParts:
         torch.nn.utils.clip_grad_norm_(self.trainable.values(), self.settings.grad_clip)
         self.optimizer.step()
 
+
+@dataclass
+class TrainingParts(TrainingStep):
+    """A model that learns one fixed batch, the first samples of its data."""
+
+    cached: TrainingData
+    anew: EncodedAnew
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.backward(self.load(self.cached))  # so that `update` has gradients whenever timed
+
+    def load(self, data: TrainingData) -> Batch:
+        """The fixed batch from `cached` or `anew`."""
+        return data.at(range(self.settings.batch))
+
     def step(self, data: TrainingData) -> None:
         """A whole optimiser step."""
-        self.learn(data)
+        self.backward(self.load(data))
         self.update()
 
 

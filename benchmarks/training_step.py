@@ -14,12 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import describe_machine
 from benchmarks.memory import extra_peak_bytes
-from benchmarks.table import markdown_table
+from benchmarks.tables import describe_machine, markdown_table
 from benchmarks.timing import Timings, time_interleaved
 from benchmarks.training_parts import TrainingParts, build_parts
-from benchmarks.workspace import ROOT, Workspace, model_path, street_settings
+from benchmarks.workspace import ROOT, Workspace, street_settings
 from refract.models.determinism import make_deterministic
 from refract.params.whole import load_stage_params
 from refract.pipeline.device import pick_device
@@ -105,7 +104,7 @@ def _facts(options: argparse.Namespace, parts: TrainingParts, device: str) -> st
 def _changes(options: argparse.Namespace, folder: Path) -> dict[str, dict[str, Any]]:
     return {
         "infrared_model": {
-            "path": model_path(options.model),
+            "path": options.model,
             "dtype": options.dtype,
         },
         "prepare_triptychs": street_settings(folder, options.panel_px),

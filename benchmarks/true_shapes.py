@@ -32,3 +32,22 @@ WAN_VAE: dict[str, Any] = {
     "attn_scales": [], "base_dim": 96, "dim_mult": [1, 2, 4, 4], "dropout": 0.0,
     "num_res_blocks": 2, "temperal_downsample": [False, True, True], "z_dim": 16,
 }  # fmt: skip
+# text_encoder_2/config.json of FLUX.1 Fill, and text_encoder/config.json of Wan2.1
+T5: dict[str, Any] = {
+    "d_ff": 10240, "d_kv": 64, "d_model": 4096, "feed_forward_proj": "gated-gelu",
+    "num_heads": 64, "num_layers": 24, "tie_word_embeddings": False, "vocab_size": 32128,
+}  # fmt: skip
+UMT5: dict[str, Any] = {**T5, "vocab_size": 256384}
+# text_encoder/config.json of FLUX.1 Fill
+CLIP_TEXT: dict[str, Any] = {
+    "hidden_size": 768, "intermediate_size": 3072, "max_position_embeddings": 77,
+    "num_attention_heads": 12, "num_hidden_layers": 12, "projection_dim": 768, "vocab_size": 49408,
+}  # fmt: skip
+# scheduler/scheduler_config.json of both
+FILL_SCHEDULER: dict[str, Any] = {
+    "base_image_seq_len": 256, "base_shift": 0.5, "max_image_seq_len": 4096, "max_shift": 1.15,
+    "shift": 3.0, "use_dynamic_shifting": True,
+}  # fmt: skip
+WAN_SCHEDULER: dict[str, Any] = {
+    "flow_shift": 3.0, "prediction_type": "flow_prediction", "use_flow_sigmas": True
+}  # fmt: skip

@@ -18,9 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.machine import describe_machine
 from benchmarks.step_cache import CachedPictures, InfraredParams
-from benchmarks.table import markdown_table
+from benchmarks.tables import describe_machine, markdown_table
 from benchmarks.timing import CLOCKS, Timings, time_interleaved
 from refract.evaluation.measures.image import psnr, to_unit
 from refract.infrared.inference.generator import SceneTokens

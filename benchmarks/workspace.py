@@ -1,8 +1,4 @@
-"""A folder in which stages run on a frozen copy of the code, with settings and data of their own.
-
-The copy keeps a benchmark whole while somebody edits the working tree: the item store's keys, and
-with them the checkpoints that a killed training goes on from, change with the code.
-"""
+"""A folder in which stages run with settings and data of their own."""
 
 import csv
 import json
@@ -16,25 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from refract.base.yaml_files import read_yaml
-from refract.models.identity import local_model_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 _STREET = ROOT / "data" / "street"
-_CODE = ("src", "stages")
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """`folder` holds `code`, `params.yaml` and, after `prepare_street`, `triptychs`."""
+    """`folder` holds `params.yaml` and, after `prepare_street`, `triptychs`."""
 
     folder: Path
 
     @classmethod
     def create(cls, folder: Path, changes: Mapping[str, Mapping[str, Any]]) -> "Workspace":
-        """Copy the code, and the repository's params.yaml with `changes` by section."""
-        ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
-        for part in _CODE:
-            shutil.copytree(ROOT / part, folder / "code" / part, ignore=ignored)
+        """The repository's params.yaml with `changes` by section."""
         params = read_yaml(ROOT / "params.yaml")
         for section, values in changes.items():
             params[section] |= values
@@ -49,44 +40,28 @@ class Workspace:
     def triptychs(self) -> Path:
         return self.folder / "triptychs"
 
-    def start(
-        self, stage: str, options: Mapping[str, Path], *, state: Path, log: Path
-    ) -> subprocess.Popen[bytes]:
-        """Start a stage as the leader of its own process group; its messages go to `log`.
+    def run(self, stage: str, options: Mapping[str, Path], *, state: Path | None = None) -> None:
+        """Run a stage; RuntimeError with the end of its messages where it failed.
 
-        state: its item store, `$REFRACT_STATE`.
+        state: its item store, `$REFRACT_STATE`; by default one in the workspace.
         """
         command = [sys.executable, "-m", f"stages.{stage}", "--params", str(self.params)]
         for name, path in options.items():
             command += [f"--{name}", str(path)]
-        code = self.folder / "code"
         environment = os.environ | {
-            "REFRACT_STATE": str(state),
-            "REFRACT_REFRESH": "0",
-            "REFRACT_LOG": "INFO",  # progress is read from the messages
-            "PYTHONPATH": f"{code / 'src'}{os.pathsep}{code}",
+            "REFRACT_STATE": str(state or self.folder / "state"),
+            "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
         }
-        with log.open("wb") as messages:
-            return subprocess.Popen(
-                command,
-                cwd=code,
-                env=environment,
-                stdout=messages,
-                stderr=messages,
-                start_new_session=True,
-            )
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise RuntimeError(f"{command!r} exited with {done.returncode}:\n{done.stderr[-2000:]}")
 
     def prepare_street(self, counts: Mapping[str, int]) -> None:
         """Triptychs of the first `counts` scenes of each split of data/street, by the stage."""
         _copy_scenes(_STREET, self.folder / "street", counts)
-        log = self.folder / "prepare_triptychs.log"
-        process = self.start(
-            "prepare_triptychs",
-            {"output": self.triptychs},
-            state=self.folder / "prepared_state",
-            log=log,
-        )
-        require_success(process, log)
+        self.run("prepare_triptychs", {"output": self.triptychs})
 
 
 def street_settings(folder: Path, panel_px: int) -> dict[str, Any]:
@@ -98,19 +73,6 @@ def street_settings(folder: Path, panel_px: int) -> dict[str, Any]:
         "panel_px": panel_px,
         "semantic": semantic,
     }
-
-
-def model_path(model: str) -> str:
-    """A model folder as stages in a workspace find it; a hub id as it is."""
-    folder = local_model_folder(model)
-    return str(folder.resolve()) if folder else model
-
-
-def require_success(process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait for a stage's end; RuntimeError with the end of its messages where it failed."""
-    code = process.wait()
-    if code:
-        raise RuntimeError(f"{process.args!r} exited with {code}:\n{log.read_text()[-2000:]}")
 
 
 def _copy_scenes(source: Path, target: Path, counts: Mapping[str, int]) -> None:

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.machine import describe_machine
 from benchmarks.memory import extra_peak_bytes
-from benchmarks.table import markdown_table
+from benchmarks.tables import describe_machine, markdown_table
 from benchmarks.timing import Timings, time_interleaved
 from benchmarks.training_parts import TrainingParts, build_parts
 from benchmarks.training_step import alternatives, table
@@ -19,6 +18,7 @@ from stages.train_ir_adapter import StageParams
 from tests.tiny.fill import write_tiny_fill, write_triptychs
 
 ROOT = Path(__file__).parents[2]
+
 
 class Clock:
     """Time that passes only by the calls that are timed."""
@@ -128,7 +128,7 @@ def test_both_kinds_of_step_train_and_have_a_row(parts: TrainingParts) -> None:
     assert [line[2] for line in lines if "cached latents" in str(line[0])] == [1]
 
 
-def test_a_workspace_holds_its_own_code_settings_and_scenes(tmp_path: Path) -> None:
+def test_a_workspace_holds_its_own_settings_and_scenes(tmp_path: Path) -> None:
     changes = {"prepare_triptychs": street_settings(tmp_path, 32), "ir_adapter": {"steps": 7}}
     workspace = Workspace.create(tmp_path, changes)
     assert load_stage_params(StageParams, workspace.params).ir_adapter.steps == 7
@@ -138,3 +138,5 @@ def test_a_workspace_holds_its_own_code_settings_and_scenes(tmp_path: Path) -> N
     assert names == {"train", "val"} and len(list(workspace.triptychs.glob("train/*.png"))) == 2
     with pytest.raises(ValueError, match="scenes of val wanted"):
         Workspace(tmp_path / "b").prepare_street({"val": 10_000})
+    with pytest.raises(RuntimeError, match="refract train_ir_adapter: error: .*nowhere"):
+        workspace.run("train_ir_adapter", {"triptychs": tmp_path / "nowhere", "output": tmp_path})

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.infrared_video import (
-    change,
+    changed,
     choose_pictures,
     look,
     measure,
@@ -13,6 +13,7 @@ from benchmarks.infrared_video import (
     report,
     shared_change,
 )
+from refract.base.errors import InputError
 
 
 def test_a_pan_moves_steadily_and_stays_in_the_picture() -> None:
@@ -46,13 +47,12 @@ def test_pictures_are_of_the_test_split_by_day_and_by_night() -> None:
 
 def test_settings_are_read_as_yaml_and_must_exist() -> None:
     params = {"ref_layers": "all", "flowalign": {"zeta": 0.1}}
-    for text in ("ref_layers=4-8", "flowalign.zeta=1.0e-3"):
-        change(params, *parse_setting(text))
-    assert params == {"ref_layers": "4-8", "flowalign": {"zeta": 1e-3}}
+    found = changed(params, ["ref_layers=4-8", "flowalign.zeta=1e-3"])
+    assert found == {"ref_layers": "4-8", "flowalign": {"zeta": 1e-3}}
     assert parse_setting("x=[0, 1]") == ("x", [0, 1])
     for key in ("zeta", "flowalign.zet", "flow.zeta", "ref_layers.a"):
-        with pytest.raises(ValueError, match="is no setting"):
-            change(params, key, 0)
+        with pytest.raises(InputError, match="--set: params.yaml has no"):
+            changed(params, [f"{key}=0"])
     with pytest.raises(ValueError, match="KEY=VALUE"):
         parse_setting("flowalign.zeta")
 

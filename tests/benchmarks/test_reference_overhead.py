@@ -9,7 +9,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.concat_attention import MASKS, ConcatProcessor, Mask, rotate_like_diffusers
-from benchmarks.live_memory import live_peak_bytes
+from benchmarks.memory import live_peak_bytes
 from benchmarks.reference_overhead import (
     BARE,
     KERNEL,

@@ -155,8 +155,8 @@ def test_an_untracked_input_is_refused(tmp_path: Path) -> None:
 class Script(ExperimentQueue):
     """In place of the queue: what each look finds, the last for ever, and what was asked of it."""
 
-    def __init__(self, *looks: dict[str, str], active: int = 1) -> None:
-        self.looks, self.active = list(looks), active
+    def __init__(self, *looks: dict[str, str], active: int = 1, there: Iterable[str] = ()) -> None:
+        self.looks, self.active, self.there = list(looks), active, set(there)
         self.asked: list[str] = []
 
     def status(self) -> QueueStatus:
@@ -164,7 +164,7 @@ class Script(ExperimentQueue):
         return QueueStatus(tasks, self.active, 0)
 
     def finished(self, commit: str) -> set[str]:
-        return {"done-a", "other-b"}
+        return self.there
 
     def start_workers(self, jobs: int) -> None:
         self.asked.append(f"start {jobs}")
@@ -239,7 +239,8 @@ def test_an_experiment_whose_worker_died_is_stopped(
 def test_only_what_is_not_there_yet_is_queued() -> None:
     names = ("done-a", "mine-b", "on-its-way-c", "failed-d", "new-e")
     points = [Point(name[-1], {}, name, False) for name in names]
-    script = Script({"on-its-way-c": RUNNING, "failed-d": FAILED})
+    there = ("done-a", "other-b")
+    script = Script({"on-its-way-c": RUNNING, "failed-d": FAILED}, there=there)
     queued = enqueue(script, points, "c" * 40)
     assert [point.reused for point in queued] == [True, True, False, False, False]
     assert queued[1].experiment == "other-b"  # of the same settings, by another sweep

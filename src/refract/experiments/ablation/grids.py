@@ -127,7 +127,7 @@ def load_grids(path: Path, params_path: Path) -> dict[str, Grid]:
     for name, grid in grids.items():
         for label, point in grid.points.items():
             for key in (*grid.common, *point):
-                _check_key(params, key, f"{path}: {name}, point {label!r}", params_path)
+                check_key(params, key, f"{path}: {name}, point {label!r}", params_path)
     return grids
 
 
@@ -139,7 +139,8 @@ def find_grid(grids: Mapping[str, Grid], name: str | None) -> Grid:
     return grids[name]
 
 
-def _check_key(params: Mapping[str, Any], key: str, where: str, params_path: Path) -> None:
+def check_key(params: Mapping[str, Any], key: str, where: str, params_path: Path) -> None:
+    """InputError, told with `where`, for a dotted key that names no setting of `params`."""
     value: Any = params
     for part in key.split("."):
         if not isinstance(value, Mapping) or part not in value:
