@@ -138,5 +138,5 @@ def test_a_workspace_holds_its_own_settings_and_scenes(tmp_path: Path) -> None:
     assert names == {"train", "val"} and len(list(workspace.triptychs.glob("train/*.png"))) == 2
     with pytest.raises(ValueError, match="scenes of val wanted"):
         Workspace(tmp_path / "b").prepare_street({"val": 10_000})
-    with pytest.raises(RuntimeError, match="refract train_ir_adapter: error: .*nowhere"):
+    with pytest.raises(RuntimeError, match=r"refract train_ir_adapter: error: .*nowhere"):
         workspace.run("train_ir_adapter", {"triptychs": tmp_path / "nowhere", "output": tmp_path})

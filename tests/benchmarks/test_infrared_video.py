@@ -51,7 +51,7 @@ def test_settings_are_read_as_yaml_and_must_exist() -> None:
     assert found == {"ref_layers": "4-8", "flowalign": {"zeta": 1e-3}}
     assert parse_setting("x=[0, 1]") == ("x", [0, 1])
     for key in ("zeta", "flowalign.zet", "flow.zeta", "ref_layers.a"):
-        with pytest.raises(InputError, match="--set: params.yaml has no"):
+        with pytest.raises(InputError, match=r"--set: params.yaml has no"):
             changed(params, [f"{key}=0"])
     with pytest.raises(ValueError, match="KEY=VALUE"):
         parse_setting("flowalign.zeta")

@@ -64,7 +64,8 @@ def crossed_interval(
     present = np.isfinite(values)
     values, present = (x[present.any(1)][:, present.any(0)] for x in (values, present))
     if len(values) < 2:
-        return mean_interval(values.ravel().tolist(), resamples=resamples, seed=seed, confidence=confidence)
+        alone: list[float] = values.ravel().tolist()
+        return mean_interval(alone, resamples=resamples, seed=seed, confidence=confidence)
     rng = np.random.default_rng(seed)
     times = [rng.multinomial(n, np.full(n, 1 / n), resamples) for n in values.shape]
     sums, counts = (
