@@ -126,7 +126,7 @@ def test_checkpointing_computes_the_blocks_forward_once_more(tiny: None) -> None
     plain, checkpointed = found["training step"], found["training step, checkpointing"]
     # A forward pass is a third and more of a step whose base is frozen: no gradients of weights
     assert 1.3 * plain < checkpointed < 1.6 * plain
-    assert found["picture, 28 steps"] == pytest.approx(28 * plain / 2, rel=0.2)
+    assert 2 < plain / (found["picture, 28 steps"] / 28) < 3  # forward, and the inputs' gradients
 
 
 def section(kind: Any, folder: Path) -> Any:
