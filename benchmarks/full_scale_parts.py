@@ -47,7 +47,8 @@ from refract.params.edit_stage import EditParams
 from refract.params.ir_adapter import IrAdapter
 from refract.params.models import InfraredModel, VideoModel
 from refract.params.ref_bank import BankParams
-from refract.params.section import SectionType, load_stage_params
+from refract.params.section import SectionType
+from refract.params.whole import load_stage_params
 from refract.pipeline.profile import apply_profile
 from stages.infer_ir import StageParams as InferParams
 from stages.train_ir_adapter import StageParams as TrainParams
