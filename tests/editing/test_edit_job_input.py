@@ -2,9 +2,6 @@
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +12,7 @@ from refract.base.errors import InputError
 from refract.editing.cases.single import edit_one
 from refract.editing.reference.bank import ReferenceBank
 from refract.media.video_io import Clip, read_clip, write_clip
+from tests.stage_process import run_module
 from tests.tiny.edit import Workshop, moving_square, tiny_model
 
 
@@ -117,14 +115,9 @@ def test_stage_exits_with_one_line_and_code_two(
         document = YAML(typ="safe").load((root / "params.yaml").read_text())
         YAML().dump({**document, **shop.params}, file)
     (shop.folder / "cases.yaml").write_text(f"cases: {cases}")
-    command = [
-        sys.executable, "-m", "stages.flowalign_edit", "--params", "params.yaml",
-        "--cases", "cases.yaml", "--banks", "banks", "--output", "out/edits",
-    ]  # fmt: skip
-    paths = os.pathsep.join([str(root / "src"), str(root)])
-    done = subprocess.run(
-        command, cwd=shop.folder, capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": paths},
+    done = run_module(
+        "stages.flowalign_edit", "--params", "params.yaml", "--cases", "cases.yaml",
+        "--banks", "banks", "--output", "out/edits", cwd=shop.folder,
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
     assert message in done.stderr and "Traceback" not in done.stderr

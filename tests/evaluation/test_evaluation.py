@@ -2,9 +2,7 @@
 
 import csv
 import json
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +18,7 @@ from refract.params.cases import load_cases
 from refract.triptychs.panels.manifest import TriptychRow, write_manifest
 from refract.user_study.building import StudyRequest, build_study
 from stages import evaluate
+from tests.stage_process import run_module
 from tests.tiny.clip import write_tiny_clip
 from tests.tiny.study import all_votes, write_votes
 
@@ -288,15 +287,9 @@ def test_bad_input_is_one_line_and_leaves_nothing_behind(fault: str, run: Path) 
     assert not (run / "report").exists()
 
 
-def test_the_stage_process_ends_with_code_2_and_no_traceback(run: Path, root: Path) -> None:
+def test_the_stage_process_ends_with_code_2_and_no_traceback(run: Path) -> None:
     (run / "infrared" / "adapter" / "s2.png").unlink()
-    done = subprocess.run(
-        [sys.executable, "-m", "stages.evaluate", *ARGUMENTS],
-        cwd=run,
-        env=os.environ | {"PYTHONPATH": f"{root}:{root / 'src'}"},
-        capture_output=True,
-        text=True,
-    )
+    done = run_module("stages.evaluate", *ARGUMENTS, cwd=run)
     assert done.returncode == 2
     assert "s2.png: missing" in done.stderr
     assert "Traceback" not in done.stderr

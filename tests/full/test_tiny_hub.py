@@ -1,9 +1,6 @@
 """The full profile, end to end, on tiny random models in the layout of the hub's repositories."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,7 +16,8 @@ from refract.editing.reference.bank import ReferenceBank
 from refract.models.flux_fill import encode_prompts, load_sigmas, load_transformer, load_vae
 from refract.models.wan import WanModel
 from refract.params.models import InfraredModel
-from tests.full.full_run import PANEL_PX, ROOT, STAGES, FullRun
+from tests.full.full_run import PANEL_PX, STAGES, FullRun
+from tests.stage_process import run_module
 from tests.tiny.hub import FILL_FILES, WAN_FILES, copied, write_fill_hub, write_wan_hub
 
 FILL_ID, WAN_ID = "black-forest-labs/FLUX.1-Fill-dev", "Wan-AI/Wan2.1-T2V-1.3B-Diffusers"
@@ -195,10 +193,7 @@ def test_a_stage_exits_with_2_and_one_line(
 ) -> None:
     run = FullRun(tmp_path / "run", FILL_ID, WAN_ID)
     run.stage("prepare_triptychs", monkeypatch)
-    done = subprocess.run(
-        [sys.executable, "-m", f"stages.{stage}", *run.arguments(stage)],
-        cwd=ROOT, capture_output=True, text=True, timeout=300, env=dict(os.environ),
-    )  # fmt: skip
+    done = run_module(f"stages.{stage}", *run.arguments(stage))
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     line = done.stderr.strip().splitlines()[-1]

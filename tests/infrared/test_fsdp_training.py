@@ -1,6 +1,5 @@
 """Training with a sharded base: two processes of a real launch, on the CPU (gloo)."""
 
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -23,9 +22,9 @@ from tests.infrared.test_training_processes import (
     Inputs,
     assert_equal_training,
     contents,
-    environment,
     write_inputs,
 )
+from tests.stage_process import run_processes, start_processes
 from tests.tiny.fill import tiny_transformer
 from tests.tiny.training import train, wait_for_checkpoint
 
@@ -45,26 +44,6 @@ def config(name: str) -> Path:
     return ROOT / "launch" / f"{name}.yaml"
 
 
-def launch(inputs: Inputs, output: Path, state: Path, *wrapper: str) -> subprocess.Popen[str]:
-    command = (sys.executable, "-m", "accelerate.commands.launch")
-    options = ("--config_file", str(config("fsdp")), "--num_processes", "2")
-    return subprocess.Popen(
-        [*command, *options, "-m", *wrapper, *inputs.stage(output, OPTIONS)],
-        cwd=ROOT,
-        env=environment(REFRACT_STATE=str(state)),
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def said_by(launched: subprocess.Popen[str]) -> str:
-    """All of it, from a launch that ends well."""
-    _, said = launched.communicate(timeout=300)
-    assert launched.returncode == 0, said
-    return said
-
-
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
     return write_inputs(tmp_path_factory.mktemp("inputs"))
@@ -80,8 +59,17 @@ class Finished(NamedTuple):
 def sharded(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """The training of OPTIONS, accelerate being in the mode that it has on GPUs."""
     folder = tmp_path_factory.mktemp("sharded")
-    wrapper = "tests.infrared.launched_as_on_gpus"
-    said = said_by(launch(inputs, folder / "out", folder / "state", wrapper))
+    launcher = ("accelerate.commands.launch", "--config_file", str(config("fsdp")))
+    stage = inputs.stage(folder / "out", OPTIONS)
+    done = subprocess.run(
+        [sys.executable, "-m", *launcher, "--num_processes", "2",
+         "-m", "tests.infrared.launched_as_on_gpus", *stage],
+        cwd=ROOT,
+        env=os.environ | {"REFRACT_DEVICE": "cpu", "REFRACT_STATE": str(folder / "state")},
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    said = done.stderr
+    assert done.returncode == 0, said
     assert said.count("accelerate's mode: FSDP") == 2
     return Finished(contents(folder / "out"), folder / "state", said)
 
@@ -118,20 +106,24 @@ def test_a_killed_sharded_training_goes_on_bit_for_bit(
 ) -> None:
     """In accelerate's mode on CPUs, where it has no FSDP of its own."""
     state = tmp_path / "state"
-    launched = launch(inputs, tmp_path / "killed", state)
-    wait_for_checkpoint(launched, state)
-    os.killpg(launched.pid, signal.SIGKILL)
-    launched.communicate()
+    fsdp = {
+        "ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "REFRACT_STATE": str(state),
+        "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
+    }  # fmt: skip
+    started = start_processes(2, *inputs.stage(tmp_path / "killed", OPTIONS), env=fsdp)
+    wait_for_checkpoint(started[0], state)
+    for process in started:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
     assert not (tmp_path / "killed").exists()
     assert list(state.glob("checkpoints/*/step_*")), "it ended before it could be killed"
 
-    assert "resuming after step" in said_by(launch(inputs, tmp_path / "resumed", state))
+    resumed = run_processes(*inputs.stage(tmp_path / "resumed", OPTIONS), env=fsdp)
+    assert "resuming after step" in resumed
     assert contents(tmp_path / "resumed") == sharded.files
 
 
 def test_machines_of_several_processes_shard_over_their_own(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([two_machines.__module__])  # torch is imported once for all
     torch.multiprocessing.start_processes(
         two_machines, (str(tmp_path),), nprocs=4, start_method="forkserver"
     )

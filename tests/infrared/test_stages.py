@@ -1,9 +1,6 @@
 """The three infrared stages as commands: real pictures in, exit codes and messages out."""
 
 import csv
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from refract.triptychs.panels.manifest import read_manifest
+from tests.stage_process import Done, run_module
 from tests.tiny.fill import write_tiny_fill
 
 ROOT = Path(__file__).parents[2]
@@ -34,19 +32,11 @@ def write_params(folder: Path, model: Path, **changes: dict[str, Any]) -> Path:
     return path
 
 
-def stage(name: str, **paths: Path) -> subprocess.CompletedProcess[str]:
-    arguments = [text for key, path in paths.items() for text in (f"--{key}", str(path))]
-    return subprocess.run(
-        [sys.executable, "-m", f"stages.{name}", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env=dict(os.environ),
-    )
+def stage(name: str, **paths: Path) -> Done:
+    return run_module(f"stages.{name}", *(f"--{key}={path}" for key, path in paths.items()))
 
 
-def assert_refused(done: subprocess.CompletedProcess[str], name: str, *parts: str) -> None:
+def assert_refused(done: Done, name: str, *parts: str) -> None:
     """Exit code 2 and one plain line at the end, no traceback."""
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr

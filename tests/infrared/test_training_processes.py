@@ -10,15 +10,15 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import psutil
 import pytest
 import torch
 from safetensors.torch import load
 
 from refract.base.errors import InputError
 from refract.pipeline.device import pick_device
+from tests.stage_process import ModuleProcess, run_module, run_processes, start_processes
 from tests.tiny.fill import write_tiny_fill, write_triptychs
-from tests.tiny.training import LEARNABLE, section, settings, train, wait_for_checkpoint
+from tests.tiny.training import LEARNABLE, command, train, wait_for_checkpoint
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,37 +46,16 @@ class Inputs(NamedTuple):
 
     def stage(self, output: Path, options: dict[str, Any]) -> list[str]:
         """Module and arguments of the real stage."""
-        params = {
-            "seed": 0,
-            "infrared_model": section(self.model).model_dump(mode="json"),
-            "ir_adapter": settings(**options).model_dump(mode="json"),
-        }
-        path = self.folder / f"{output.name}.yaml"
-        path.write_text(json.dumps(params))  # JSON is YAML
-        paths = {"params": path, "triptychs": self.triptychs, "output": output}
-        return ["stages.train_ir_adapter", *(f"--{name}={path}" for name, path in paths.items())]
+        params = self.folder / f"{output.name}.yaml"
+        return command(params, self.model, self.triptychs, output, **options)
 
-    def launch(self, output: Path, state: Path, options: dict[str, Any]) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [*LAUNCH, "-m", *self.stage(output, options)],
-            cwd=ROOT,
-            env=environment(REFRACT_STATE=str(state)),
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+    def start(self, output: Path, state: Path, options: dict[str, Any]) -> list[ModuleProcess]:
+        """Two processes, as `LAUNCH` starts them."""
+        return start_processes(2, *self.stage(output, options), env={"REFRACT_STATE": str(state)})
 
     def run(self, output: Path, state: Path, options: dict[str, Any]) -> str:
-        """A whole launch; returns what it has said."""
-        launched = self.launch(output, state, options)
-        _, said = launched.communicate(timeout=300)
-        assert launched.returncode == 0, said
-        return said
-
-
-def environment(**variables: str) -> dict[str, str]:
-    path = f"{ROOT}:{ROOT}/src"
-    return os.environ | {"PYTHONPATH": path, "REFRACT_DEVICE": "cpu"} | variables
+        """What they have said by their end."""
+        return run_processes(*self.stage(output, options), env={"REFRACT_STATE": str(state)})
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -104,10 +83,18 @@ class Finished(NamedTuple):
 
 @pytest.fixture(scope="module")
 def two(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """The training of OPTIONS in two processes."""
+    """The training of OPTIONS in two processes, which accelerate launches."""
     folder = tmp_path_factory.mktemp("two")
-    said = inputs.run(folder / "two", folder / "state", OPTIONS)
-    return Finished(folder / "two", folder / "state", said)
+    done = subprocess.run(
+        [*LAUNCH, "-m", *inputs.stage(folder / "two", OPTIONS)],
+        cwd=ROOT,
+        env=os.environ | {"REFRACT_DEVICE": "cpu", "REFRACT_STATE": str(folder / "state")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return Finished(folder / "two", folder / "state", done.stderr)
 
 
 def assert_equal_training(one: dict[str, bytes], two: dict[str, bytes]) -> None:
@@ -163,10 +150,11 @@ def test_a_second_launch_takes_the_result_of_the_first(
 @pytest.mark.long
 def test_a_killed_launch_goes_on_bit_for_bit(inputs: Inputs, two: Finished, tmp_path: Path) -> None:
     state = tmp_path / "state"
-    launched = inputs.launch(tmp_path / "killed", state, OPTIONS)
-    wait_for_checkpoint(launched, state)
-    os.killpg(launched.pid, signal.SIGKILL)
-    launched.communicate()
+    started = inputs.start(tmp_path / "killed", state, OPTIONS)
+    wait_for_checkpoint(started[0], state)
+    for process in started:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
     assert not (tmp_path / "killed").exists()
     assert list(state.glob("checkpoints/*/step_*")), "it ended before it could be killed"
 
@@ -178,16 +166,12 @@ def test_all_end_at_the_same_step_when_one_is_told_to(
     inputs: Inputs, two: Finished, tmp_path: Path
 ) -> None:
     state = tmp_path / "state"
-    launched = inputs.launch(tmp_path / "told", state, OPTIONS | {"checkpoint_every": 1})
-    wait_for_checkpoint(launched, state)
-    (second,) = (
-        child
-        for child in psutil.Process(launched.pid).children()
-        if child.environ().get("RANK") == "1"
-    )
-    second.terminate()
-    _, said = launched.communicate(timeout=300)
-    assert launched.returncode != 0
+    first, second = inputs.start(tmp_path / "told", state, OPTIONS | {"checkpoint_every": 1})
+    wait_for_checkpoint(first, state)
+    second.send_signal(signal.SIGTERM)
+    ended = [process.wait() for process in (first, second)]
+    assert [done.returncode for done in ended] == [143, 143]
+    said = "".join(done.stderr for done in ended)
     (saved,) = re.findall(r"step (\d+) of 12 is saved", said)
     assert [path.name for path in state.glob("checkpoints/*/step_*")] == [f"step_{saved:0>8}"]
     assert f"resuming after step {saved} of" in inputs.run(tmp_path / "resumed", state, OPTIONS)
@@ -198,20 +182,14 @@ def test_an_uneven_batch_is_refused_before_the_processes_meet(
     inputs: Inputs, tmp_path: Path
 ) -> None:
     """One of two processes; it does not wait for the other, which would say the same."""
-    done = subprocess.run(
-        [sys.executable, "-m", *inputs.stage(tmp_path / "out", {"batch": 3})],
-        cwd=ROOT,
-        env=environment(WORLD_SIZE="2", RANK="0", LOCAL_RANK="0", LOCAL_WORLD_SIZE="2"),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    one_of_two = {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"}
+    done = run_module(*inputs.stage(tmp_path / "out", {"batch": 3}), env=one_of_two)
     assert done.returncode == 2
-    assert done.stderr == (
+    assert done.stderr.endswith(
         "refract train_ir_adapter: error: ir_adapter.batch = 3: must be a multiple of the number "
         "of processes, 2, which divide each forward pass evenly\n"
     )
+    assert "Traceback" not in done.stderr
 
 
 def test_each_process_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,18 +1,14 @@
 """A training gives the same bytes again: anew, after a kill, from the item store."""
 
 import logging
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.tiny.training import LEARNABLE, PRODIGY, train, wait_for_checkpoint
-
-ROOT = Path(__file__).parents[2]
+from tests.stage_process import ModuleProcess
+from tests.tiny.training import LEARNABLE, PRODIGY, command, train, wait_for_checkpoint
 
 
 def test_two_trainings_from_scratch_are_byte_identical(
@@ -38,19 +34,13 @@ def test_a_killed_training_goes_on_bit_for_bit(
     straight = train(tiny_model, tiny_triptychs, tmp_path / "out_straight", steps=24)
 
     state = tmp_path / "killed"
-    code = (
-        "from pathlib import Path\n"
-        "from tests.tiny.training import train\n"
-        f"train(Path({str(tiny_model)!r}), Path({str(tiny_triptychs)!r}), "
-        f"Path({str(tmp_path / 'x')!r}), steps=24)\n"
-    )
-    environment = os.environ | {"REFRACT_STATE": str(state), "PYTHONPATH": f"{ROOT}:{ROOT}/src"}
-    worker = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL
-    )
+    stage = command(tmp_path / "x.yaml", tiny_model, tiny_triptychs, tmp_path / "x", steps=24)
+    worker = ModuleProcess(*stage, env={"REFRACT_STATE": str(state)})
     wait_for_checkpoint(worker, state)
     worker.send_signal(signal.SIGKILL)
-    assert worker.wait() == -signal.SIGKILL, "the training ended before it could be killed"
+    assert worker.wait().returncode == -signal.SIGKILL, (
+        "the training ended before it could be killed"
+    )
     assert not (tmp_path / "x").exists()
     assert list(state.glob("checkpoints/*/step_*"))
 

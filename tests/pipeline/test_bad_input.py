@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from refract.pipeline.profile import round_trip_yaml
+from tests.stage_process import run_module
 
 ARGUMENTS = {
     "prepare_triptychs": "--output",
@@ -85,15 +86,16 @@ CASES = [
 ]
 
 
-def refuse(root: Path, tmp_path: Path, stage: str, params: str, cases: str) -> str:
+def refuse(tmp_path: Path, stage: str, params: str | None, cases: str) -> str:
     """The one line with which a stage refuses its input; asserts that it wrote nothing."""
-    (tmp_path / "params.yaml").write_text(params)
+    if params is not None:
+        (tmp_path / "params.yaml").write_text(params)
     (tmp_path / "cases.yaml").write_text(cases)
-    command = [sys.executable, "-m", f"stages.{stage}", "--params", str(tmp_path / "params.yaml")]
+    arguments: list[str | Path] = ["--params", tmp_path / "params.yaml"]
     for option in ARGUMENTS[stage].split():
         name = "cases.yaml" if option == "--cases" else option.removeprefix("--")
-        command += [option, str(tmp_path / name)]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+        arguments += [option, tmp_path / name]
+    done = run_module(f"stages.{stage}", *arguments)
     assert done.returncode == 2, done.stderr
     assert re.fullmatch(rf"refract {stage}: error: [^\n]+\n", done.stderr), done.stderr
     assert done.stdout == ""
@@ -115,7 +117,7 @@ def test_malformed_params(
     section[leaf] = value
     text = io.StringIO()
     yaml.dump(document, text)
-    assert told in refuse(root, tmp_path, stage, text.getvalue(), GOOD_CASES)
+    assert told in refuse(tmp_path, stage, text.getvalue(), GOOD_CASES)
 
 
 @pytest.mark.parametrize(("stage", "change", "told"), TEXTS)
@@ -124,21 +126,17 @@ def test_malformed_text(
 ) -> None:
     text = (root / "params.yaml").read_text()
     assert change(text) != text
-    assert told in refuse(root, tmp_path, stage, change(text), GOOD_CASES)
+    assert told in refuse(tmp_path, stage, change(text), GOOD_CASES)
 
 
 @pytest.mark.parametrize(("stage", "cases", "told"), CASES)
 def test_malformed_cases(root: Path, tmp_path: Path, stage: str, cases: str, told: str) -> None:
-    assert told in refuse(root, tmp_path, stage, (root / "params.yaml").read_text(), cases)
+    assert told in refuse(tmp_path, stage, (root / "params.yaml").read_text(), cases)
 
 
 @pytest.mark.parametrize("stage", ARGUMENTS)
-def test_missing_settings_file(root: Path, tmp_path: Path, stage: str) -> None:
-    command = [sys.executable, "-m", f"stages.{stage}", "--params", str(tmp_path / "none.yaml")]
-    for option in ARGUMENTS[stage].split():
-        command += [option, str(tmp_path / option.removeprefix("--"))]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and "none.yaml: cannot be read" in done.stderr
+def test_missing_settings_file(tmp_path: Path, stage: str) -> None:
+    assert "params.yaml: cannot be read" in refuse(tmp_path, stage, None, GOOD_CASES)
 
 
 @pytest.mark.parametrize("stage", ARGUMENTS)

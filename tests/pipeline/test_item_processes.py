@@ -27,6 +27,7 @@ from refract.params.models import InfraredModel
 from refract.pipeline.shared_items import divide, in_batches
 from tests.infrared.test_adapter_files import config
 from tests.infrared.test_generator import write_adapter
+from tests.stage_process import run_module, run_processes
 from tests.tiny.edit import Workshop, tiny_model
 from tests.tiny.fill import PROMPT, write_tiny_fill, write_triptychs
 
@@ -56,10 +57,8 @@ class World(NamedTuple):
         self.shop.extract(self.cases, self.adapter)
         self.shop.edit(self.cases)
 
-    def launch(
-        self, stage: str, output: Path, state: Path, *options: str, **variables: str
-    ) -> subprocess.CompletedProcess[str]:
-        """The real stage; options: of python, before the module."""
+    def stage(self, name: str, output: Path) -> list[str]:
+        """Module and arguments of the real stage."""
         params = self.shop.folder / "params.yaml"
         params.write_text(json.dumps(self.shop.params | {"infer_ir": INFER}))  # JSON is YAML
         cases = self.shop.folder / "data" / "cases.yaml"
@@ -71,22 +70,21 @@ class World(NamedTuple):
             "extract_ref_banks": {"cases": cases, **trained},
             "flowalign_edit": {"cases": cases, "banks": self.shop.banks},
         }
-        paths = {"params": params, "output": output, **inputs[stage]}
-        arguments = [f"--{name}={path}" for name, path in paths.items()]
-        return subprocess.run(
-            [sys.executable, *options, "-m", f"stages.{stage}", *arguments],
-            cwd=ROOT,
-            env=environment(REFRACT_STATE=str(state), **variables),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
+        paths = {"params": params, "output": output, **inputs[name]}
+        return [f"stages.{name}", *(f"--{option}={path}" for option, path in paths.items())]
 
 
-def environment(**variables: str) -> dict[str, str]:
-    own = {"PYTHONPATH": f"{ROOT}:{ROOT}/src", "REFRACT_DEVICE": "cpu", "REFRACT_THREADS": "1"}
-    return os.environ | own | variables
+def launch(*command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """`python <command>`, a real launch."""
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=os.environ | {"REFRACT_DEVICE": "cpu"} | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -146,17 +144,18 @@ def two(world: World, one: Path) -> tuple[Path, dict[str, str]]:
     """State folder of two processes and what each stage said; one stage is started by torchrun."""
     state = world.shop.folder / "state_of_two"
     said = {}
-    for stage in STAGES:
-        by_hand = stage == "flowalign_edit"
-        done = world.launch(
-            stage,
-            world.shop.folder / "two" / stage,
-            state,
-            *(TORCHRUN if by_hand else ()),
-            **({} if by_hand else {"REFRACT_PROCESSES": "2"}),
+    for name in STAGES:
+        stage = world.stage(name, world.shop.folder / "two" / name)
+        if name == "infer_ir":
+            said[name] = run_processes(*stage, env={"REFRACT_STATE": str(state)})
+            continue
+        by_hand = name == "flowalign_edit"
+        asked = {} if by_hand else {"REFRACT_PROCESSES": "2"}
+        done = launch(
+            *(TORCHRUN if by_hand else ()), "-m", *stage, REFRACT_STATE=str(state), **asked
         )
         assert done.returncode == 0, done.stderr
-        said[stage] = done.stderr
+        said[name] = done.stderr
     return state, said
 
 
@@ -196,9 +195,9 @@ def test_the_main_process_alone_speaks_and_of_its_own_share(
 def test_a_second_launch_computes_nothing(
     world: World, two: tuple[Path, dict[str, str]], tmp_path: Path
 ) -> None:
-    done = world.launch("infer_ir", tmp_path / "again", two[0], REFRACT_PROCESSES="2")
-    assert done.returncode == 0, done.stderr
-    assert computed(done.stderr) == [0, 0] and "inferring" not in done.stderr
+    stage = world.stage("infer_ir", tmp_path / "again")
+    said = run_processes(*stage, env={"REFRACT_STATE": str(two[0])})
+    assert computed(said) == [0, 0] and "inferring" not in said
     assert contents(tmp_path / "again") == contents(world.shop.folder / "two" / "infer_ir")
 
 
@@ -210,7 +209,8 @@ def test_an_error_in_one_process_ends_all_with_its_line(world: World, tmp_path: 
     cup = world.cases["cup"]
     broken = world.cases["can"].model_copy(update={"target_image": str(photo)})
     own = world._replace(cases={"cup": cup, "can": broken})
-    done = own.launch("extract_ref_banks", tmp_path / "out", tmp_path, REFRACT_PROCESSES="2")
+    stage = own.stage("extract_ref_banks", tmp_path / "out")
+    done = launch("-m", *stage, REFRACT_STATE=str(tmp_path), REFRACT_PROCESSES="2")
     assert done.returncode == 2
     last = done.stderr.splitlines()[-1]
     assert last.startswith(f"refract extract_ref_banks: error: case can: {photo}")
@@ -219,17 +219,9 @@ def test_an_error_in_one_process_ends_all_with_its_line(world: World, tmp_path: 
     assert len(list((tmp_path / "extract_ref_banks").glob("[!.]*"))) == 1, "the other's is kept"
 
 
-def test_one_clip_stays_in_one_process(tmp_path: Path) -> None:
+def test_one_clip_stays_in_one_process() -> None:
     own = ("--video", "v.mkv", "--source-prompt", "a", "--target-prompt", "b", "--output", "o")
-    done = subprocess.run(
-        [sys.executable, "-m", "stages.flowalign_edit", *own],
-        cwd=ROOT,
-        env=environment(REFRACT_PROCESSES="2", REFRACT_STATE=str(tmp_path)),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    done = run_module("stages.flowalign_edit", *own, env={"REFRACT_PROCESSES": "2"})
     assert (done.returncode, done.stderr) == (
         2, "refract flowalign_edit: error: --video v.mkv: no such file\n",
     )  # fmt: skip

@@ -1,6 +1,6 @@
 """Trainings of a few steps on the tiny image model."""
 
-import subprocess
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from refract.infrared.training.job import train_adapter
 from refract.params.ir_adapter import IrAdapter
 from refract.params.models import InfraredModel
+from tests.stage_process import ModuleProcess
 
 PRODIGY: dict[str, Any] = {"optimizer": "prodigy", "lr": 1.0, "semantic_lr": 1.0, "scale_lr": 1.0}
 LEARNABLE = {"semantic": {"mode": "pixel_fusion", "fusion": "learnable"}}
@@ -65,7 +66,19 @@ def train(model: Path, triptychs: Path, output: Path, **changes: Any) -> dict[st
     return {path.name: path.read_bytes() for path in sorted(output.iterdir())}
 
 
-def wait_for_checkpoint(process: "subprocess.Popen[Any]", state: Path) -> None:
+def command(params: Path, model: Path, triptychs: Path, output: Path, **changes: Any) -> list[str]:
+    """Module and arguments of the stage that does the same; its settings go to `params`."""
+    values = {
+        "seed": 0,
+        "infrared_model": section(model).model_dump(mode="json"),
+        "ir_adapter": settings(**changes).model_dump(mode="json"),
+    }
+    params.write_text(json.dumps(values))  # JSON is YAML
+    paths = {"params": params, "triptychs": triptychs, "output": output}
+    return ["stages.train_ir_adapter", *(f"--{name}={path}" for name, path in paths.items())]
+
+
+def wait_for_checkpoint(process: ModuleProcess, state: Path) -> None:
     """Until the training in `process` has saved one, which it must before it ends."""
     deadline = time.monotonic() + 300
     while not list(state.glob("checkpoints/*/step_*")):
