@@ -19,12 +19,13 @@ refresh: check
 check: install
 	python -m refract.params.check
 
-test: lint
-	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Lint and types are one of the tests (tests/test_lint.py), so that they run beside the others.
+test: install
+	python -m pytest -n 2 --dist worksteal
 
 # The tests that the suite leaves out for their time.
 test-long: install
-	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m long
+	python -m pytest -n 2 --dist worksteal -m long
 
 lint: install
 	ruff check .

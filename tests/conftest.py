@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Before any test imports them: hub libraries and thread pools read these once.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -18,6 +19,9 @@ os.environ["PYTHONPATH"] = f"{Path(__file__).parents[1]}/src:{Path(__file__).par
 import pytest
 from hypothesis import settings
 
+if TYPE_CHECKING:
+    from tests.tiny.edit import Workshop
+
 # How long an example takes says more of what runs beside it than of the code. And the same examples
 # each time: what fails has to do with the change. `--hypothesis-profile explore` draws others.
 settings.register_profile("explore", deadline=None)
@@ -30,8 +34,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# What takes longest goes first, so that no worker has it left when the others are done.
-_LONGEST = ("test_pipeline.py", "test_item_processes.py", "test_fsdp_training.py")
+# Workers share the list of tests by halves and then take from the end of each other's: what takes
+# longest goes first, so that no worker has it left when the others are done.
+_LONGEST = ("test_lint.py", "test_pipeline.py", "test_item_processes.py", "test_fsdp_training.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -54,20 +59,36 @@ def shared() -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random FLUX Fill repository of a few kilobytes."""
+    """A random FLUX Fill repository of a few kilobytes; to be read only."""
     from tests.tiny.fill import write_tiny_fill  # not above: most tests need no diffusers
 
     return write_tiny_fill(tmp_path_factory.mktemp("base"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def tiny_triptychs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five random triptychs to train on and two to validate with."""
+    """Five random triptychs to train on and two to validate with; to be read only."""
     from tests.tiny.fill import write_triptychs
 
     return write_triptychs(tmp_path_factory.mktemp("data") / "triptychs", {"train": 5, "val": 2})
+
+
+@pytest.fixture(scope="session")
+def tiny_wan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Wan repository of a few kilobytes; to be read only."""
+    from tests.tiny.wan import save_tiny_wan
+
+    return save_tiny_wan(tmp_path_factory.mktemp("wan") / "model")
+
+
+@pytest.fixture
+def shop(tmp_path: Path, tiny_wan: Path) -> "Workshop":
+    """The two editing jobs on `tiny_wan`, with data of their own."""
+    from tests.tiny.edit import Workshop
+
+    return Workshop(tmp_path, tiny_wan)
 
 
 @pytest.fixture(autouse=True)

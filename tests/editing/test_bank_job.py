@@ -11,18 +11,8 @@ import refract.editing.reference.job
 from refract.base.errors import InputError
 from refract.editing.reference.bank import ReferenceBank
 from refract.editing.reference.making import BankSettings, make_bank
-from tests.tiny.edit import Workshop, tiny_model
+from tests.tiny.edit import Workshop
 from tests.tiny.wan import LAYERS
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("wan"))
-
-
-@pytest.fixture
-def shop(tmp_path: Path, model: Path) -> Workshop:
-    return Workshop(tmp_path, model)
 
 
 def forbid_loading(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,19 +12,9 @@ from refract.base.errors import InputError
 from refract.editing.cases.latent_case import LatentCaseEdit
 from refract.media.video_io import read_clip
 from refract.pipeline.import_closure import closure
-from tests.tiny.edit import FRAMES, HEIGHT, WIDTH, Workshop, moving_square, tiny_model
+from tests.tiny.edit import FRAMES, HEIGHT, WIDTH, Workshop, moving_square
 
 ITEMS = 5  # a case has a source branch, a plain edit, two strengths and its views
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("wan"))
-
-
-@pytest.fixture
-def shop(tmp_path: Path, model: Path) -> Workshop:
-    return Workshop(tmp_path, model)
 
 
 def frames(path: Path) -> np.ndarray:
@@ -134,30 +124,26 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
-@pytest.mark.parametrize("branches", ["edited", "all", "guided"])
-def test_other_branches_run(shop: Workshop, branches: str) -> None:
+def test_other_branches_and_modes_run_and_modes_stop_at_strength_zero(shop: Workshop) -> None:
     cases = {"cup": shop.case("cup", 0)}
     shop.extract(cases)
     shop.edit(cases)
-    target = frames(shop.edits / "cup/reference.mkv")
-    shop.set(ref_branches=branches)
-    assert shop.edit(cases).store.computed == 3
-    assert (frames(shop.edits / "cup/reference.mkv") != target).any()
-
-
-@pytest.mark.parametrize("mode", ["concat_scaled", "refdrop", "adain", "attn+adain"])
-def test_other_modes_run_and_stop_at_strength_zero(shop: Workshop, mode: str) -> None:
-    cases = {"cup": shop.case("cup", 0)}
-    shop.extract(cases)
-    shop.edit(cases)
-    joint = frames(shop.edits / "cup/curve/0.5.mkv")
-    shop.set(ref_mode=mode, ref_strength=0.5)
-    assert shop.edit(cases).store.computed == 3
-    assert (frames(shop.edits / "cup/reference.mkv") != joint).any()
-    shop.set(ref_strength=0.0)
-    shop.edit(cases)
+    edited = shop.edits / "cup/reference.mkv"
+    joint = frames(edited)
+    for branches in ("edited", "all", "guided"):
+        shop.set(ref_branches=branches)
+        assert shop.edit(cases).store.computed == 3, branches
+        assert (frames(edited) != joint).any(), branches
+    shop.set(ref_branches="target")
+    shop.set("flowalign", strength_curve=[])
     plain = (shop.edits / "cup/plain.mkv").read_bytes()
-    assert (shop.edits / "cup/reference.mkv").read_bytes() == plain
+    for mode in ("concat_scaled", "refdrop", "adain", "attn+adain"):
+        shop.set(ref_mode=mode, ref_strength=1.0)
+        assert shop.edit(cases).store.computed == 2, mode
+        assert (frames(edited) != joint).any(), mode
+        shop.set(ref_strength=0.0)
+        shop.edit(cases)
+        assert edited.read_bytes() == plain, mode
 
 
 def test_refdrop_below_zero(shop: Workshop) -> None:

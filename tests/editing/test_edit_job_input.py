@@ -13,17 +13,7 @@ from refract.editing.cases.single import edit_one
 from refract.editing.reference.bank import ReferenceBank
 from refract.media.video_io import Clip, read_clip, write_clip
 from tests.stage_process import run_module
-from tests.tiny.edit import Workshop, moving_square, tiny_model
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("wan"))
-
-
-@pytest.fixture
-def shop(tmp_path: Path, model: Path) -> Workshop:
-    return Workshop(tmp_path, model)
+from tests.tiny.edit import Workshop, moving_square
 
 
 def frames(path: Path) -> np.ndarray:

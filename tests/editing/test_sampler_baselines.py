@@ -27,7 +27,7 @@ from refract.models.wan_text import embed_prompt
 from refract.params.cases import Case
 from refract.params.edit_stage import EditParams
 from refract.pipeline.item_store import ItemStore
-from tests.tiny.edit import FRAMES, HEIGHT, WIDTH, Workshop, moving_square, tiny_model
+from tests.tiny.edit import FRAMES, HEIGHT, WIDTH, Workshop, moving_square
 from tests.tiny.wan import WORDS
 
 BOTH = ("flowedit", "sdedit")
@@ -65,14 +65,8 @@ UNREAD: dict[str, Any] = {
 CHANGES = COMMON | OWN["flowedit"] | OWN["sdedit"] | UNREAD
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("wan"))
-
-
 @pytest.fixture
-def shop(tmp_path: Path, model: Path) -> Workshop:
-    shop = Workshop(tmp_path, model)
+def shop(shop: Workshop) -> Workshop:
     shop.baselines(*BOTH)
     return shop
 

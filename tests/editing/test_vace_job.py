@@ -16,16 +16,11 @@ from refract.media.video_io import read_clip
 from refract.models.identity import model_identity
 from refract.models.wan import WanModel
 from refract.params.cases import INFRARED_REFERENCE, Case
-from tests.tiny.edit import FRAMES, HEIGHT, WIDTH, Workshop, moving_square, tiny_model
+from tests.tiny.edit import FRAMES, HEIGHT, WIDTH, Workshop, moving_square
 from tests.tiny.vace import save_tiny_vace
 
 ITEMS = 4  # a case has its fitted clip, a plain edit, one with the photo and its views
 VACE = {"sampler": "vace", "steps": 2}
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("wan"))
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +30,7 @@ def vace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, model: Path, vace: Path) -> Workshop:
-    shop = Workshop(tmp_path, model)
+def shop(shop: Workshop, vace: Path) -> Workshop:
     name_vace(shop, str(vace))
     shop.set("flowalign", **VACE)
     return shop

@@ -1,12 +1,5 @@
-"""Malformed input to all six stages: refused in one line, or handled as documented.
+"""Malformed input to all six stages: refused in one line, or handled as documented."""
 
-`python -m tests.faults.malformed [--seed 0] [--short] [--kind TEXT]` prints the rows as JSON, and
-each loss with what the stage said.
-"""
-
-import argparse
-import importlib
-import json
 import os
 import random
 import shutil
@@ -16,37 +9,30 @@ import tempfile
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 
 from tests.faults.malformed_case import Case, Handled
-from tests.faults.malformed_run import STAGE_MODULES, command_stage, fork_stage
 from tests.faults.malformed_verdict import judge
-from tests.faults.malformed_world import OUTPUTS, ROOT, STAGES, World, write_world
 from tests.faults.row import Row
+from tests.stage_process import Done
+from tests.tiny.world import LIMIT_S, OUTPUTS, ROOT, World, sound_world
 
 TITLE = "Malformed input"
 SETTINGS = 130  # wrong values of settings; the other generators say themselves how many they make
 SHORT = 42  # cases of the short version
 COMMANDS = "the same through `python -m stages.<stage>`"
 _COMMANDS = 20  # cases tried once more as a command
-_ENVIRONMENT = {
-    "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false",
-    "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
-}  # fmt: skip
 
 
 def run(seed: int, long: bool) -> list[Row]:
-    """The rows, a kind of input each; losses are told on stderr.
-
-    In an interpreter of its own: cases are forks, and a parent that has worked with torch before
-    holds threads that no fork takes along.
-    """
-    command = [sys.executable, "-m", "tests.faults.malformed", "--seed", str(seed)]
-    done = subprocess.run(
-        [*command, *([] if long else ["--short"])], cwd=ROOT, stdout=subprocess.PIPE, check=True
-    )
-    return [Row(**row) for row in json.loads(done.stdout)]
+    """The rows, a kind of input each; losses are told on stderr."""
+    cases = all_cases(seed)
+    cases = cases if long else short_cases(cases)
+    with tempfile.TemporaryDirectory(prefix="malformed") as folder:
+        trial = Trial(Path(folder))
+        rows = try_all(cases, trial)
+        commands = _spread(cases, _COMMANDS if long else 1)
+        return rows + try_all(commands, trial, as_command=True)
 
 
 def all_cases(seed: int) -> list[Case]:
@@ -98,19 +84,8 @@ class Trial:
 
     def __init__(self, folder: Path) -> None:
         """Raises RuntimeError where a stage fails on sound input."""
-        for module in ("refract.models.torchvision_compat", *STAGE_MODULES):
-            importlib.import_module(module)
         self.folder, self.number = folder, 0
-        self.sound = World(folder / "sound")
-        child = os.fork()
-        if child == 0:
-            write_world(self.sound.folder)
-            os._exit(0)
-        os.waitpid(child, 0)
-        for stage in STAGES:
-            done = fork_stage(self.sound, stage)
-            if done.code != 0:
-                raise RuntimeError(f"{stage} fails on sound input:\n{done.stderr}")
+        self.sound = sound_world(folder / "sound")
 
     def wrong(self, case: Case, *, as_command: bool = False) -> list[str]:
         """What is wrong with the outcome of a case.
@@ -125,8 +100,8 @@ class Trial:
             for name in OUTPUTS[case.stage]:
                 shutil.rmtree(world.out(name))
         try:
-            return judge(case, world, command_stage if as_command else fork_stage,
-                         only_last_line=as_command)  # fmt: skip
+            run = _run_command if as_command else World.run
+            return judge(case, world, run, only_last_line=as_command)
         finally:
             shutil.rmtree(home)
 
@@ -153,29 +128,11 @@ def try_all(cases: Iterable[Case], trial: Trial, *, as_command: bool = False) ->
     ]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--short", action="store_true")
-    parser.add_argument(
-        "--kind", default="", help="only kinds and faults with one of these texts, as a|b"
-    )
-    arguments = parser.parse_args()
-    os.environ.update(_ENVIRONMENT)
-    cases = all_cases(arguments.seed)
-    cases = short_cases(cases) if arguments.short else cases
-    wanted = [
-        case
-        for case in cases
-        if any(text in f"{case.kind}: {case.fault}" for text in arguments.kind.split("|"))
-    ]
-    with tempfile.TemporaryDirectory(prefix="malformed") as folder:
-        trial = Trial(Path(folder))
-        rows = try_all(wanted, trial)
-        commands = _spread(wanted, 1 if arguments.short else _COMMANDS)
-        rows += try_all(commands, trial, as_command=True)
-    json.dump([asdict(row) for row in rows], sys.stdout)
-
-
-if __name__ == "__main__":
-    main()
+def _run_command(world: World, stage: str) -> Done:
+    """The command itself, in the folder of `world`."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"stages.{stage}", *world.arguments(stage)],
+        cwd=world.folder, env=os.environ | world.env | {"PYTHONPATH": f"{ROOT}/src:{ROOT}"},
+        capture_output=True, text=True, errors="replace", check=False, timeout=4 * LIMIT_S,
+    )  # fmt: skip
+    return Done(done.returncode, done.stdout, done.stderr, left_running=False)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tests.faults.malformed_world import World
+from tests.tiny.world import World
 
 
 class Refused(NamedTuple):

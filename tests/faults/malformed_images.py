@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from tests.faults.malformed_case import Case, refused
-from tests.faults.malformed_world import CASE, PHOTO, World
+from tests.tiny.world import CASE, PHOTO, World
 
 BROKEN = "pictures: damaged, or none at all"
 

@@ -9,7 +9,7 @@ from typing import Any
 from tests.faults.malformed_case import Case, Handled, Refused, refused
 from tests.faults.malformed_images import encoded, noise
 from tests.faults.malformed_tables import HEADER, LINES, table, three_scenes
-from tests.faults.malformed_world import World
+from tests.tiny.world import World
 
 PARQUET = "parquet: tables"
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.faults.malformed_case import Case, Handled, refused
 from tests.faults.malformed_images import FEW_MASKS, PLACES, encoded, put
-from tests.faults.malformed_world import CASE, HEIGHT, PANEL_PX, PHOTO, WIDTH, World, product_photo
+from tests.tiny.world import CASE, HEIGHT, PANEL_PX, PHOTO, WIDTH, World, product_photo
 
 ODD = "pictures: modes, depths, EXIF, animations, shapes"
 

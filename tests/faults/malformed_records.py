@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from tests.faults.malformed_case import Case, refused
-from tests.faults.malformed_world import CASE, World
+from tests.tiny.world import CASE, World
 
 KIND = "JSON: info.json, config.json, key.json"
 _CONFIG = "out/ir_adapter/config.json"

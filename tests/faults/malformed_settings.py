@@ -9,7 +9,7 @@ from typing import Any
 
 from refract.params.whole import Params
 from tests.faults.malformed_case import Case, refused
-from tests.faults.malformed_world import World
+from tests.tiny.world import World
 
 KIND = "params.yaml: values of wrong type or out of bounds"
 

@@ -9,7 +9,7 @@ from functools import partial
 from tests.faults.malformed_case import Case, refused
 from tests.faults.malformed_images import PLACES, Place
 from tests.faults.malformed_tables import table
-from tests.faults.malformed_world import CASE, CLIP, World
+from tests.tiny.world import CASE, CLIP, World
 
 KIND = "pipes, sockets and devices in place of files"
 

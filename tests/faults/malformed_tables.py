@@ -6,7 +6,7 @@ from functools import partial
 
 from tests.faults.malformed_case import Case, Handled, refused
 from tests.faults.malformed_images import encoded, noise
-from tests.faults.malformed_world import World
+from tests.tiny.world import World
 
 CSV = "CSV: metadata, tables, manifests, lists"
 _METADATA, _MANIFEST = "scenes/metadata.csv", "out/triptychs/manifest.csv"

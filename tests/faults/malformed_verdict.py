@@ -7,8 +7,8 @@ from pathlib import Path
 
 from refract.base.atomic import TEMPORARY_PREFIX
 from tests.faults.malformed_case import Case, Handled, Refused
-from tests.faults.malformed_run import Done
-from tests.faults.malformed_world import OUTPUTS, World
+from tests.stage_process import Done
+from tests.tiny.world import LIMIT_S, OUTPUTS, World
 
 # Log lines and the bars of tqdm, which write over themselves.
 _LOG_LINE = re.compile(r"\d\d:\d\d:\d\d (DEBUG|INFO|WARNING) .*|.*\r.*|.*\d+%\|.*")
@@ -42,8 +42,8 @@ def judge(case: Case, world: World, run: Runner, *, only_last_line: bool = False
 
 def _common_faults(done: Done, world: World) -> list[str]:
     wrong = []
-    if done.code is None:
-        wrong.append(f"still running after {done.seconds:.0f} s")
+    if done.returncode is None:
+        wrong.append(f"still running after {LIMIT_S:.0f} s")
     if "Traceback" in done.stderr:
         wrong.append("a traceback")
     if done.left_running:
@@ -55,7 +55,7 @@ def _common_faults(done: Done, world: World) -> list[str]:
 
 
 def _refusal_faults(expected: Refused, stage: str, done: Done, only_last_line: bool) -> list[str]:
-    wrong = [] if done.code == 2 else [f"exit code {done.code}, not 2"]
+    wrong = [] if done.returncode == 2 else [f"exit code {done.returncode}, not 2"]
     lines = [line for line in done.stderr.split("\n") if line and not _LOG_LINE.fullmatch(line)]
     lines = lines[-1:] if only_last_line else lines
     beginning = f"refract {stage}: error: "
@@ -71,8 +71,8 @@ def _refusal_faults(expected: Refused, stage: str, done: Done, only_last_line: b
 
 
 def _handling_faults(expected: Handled, done: Done, world: World) -> list[str]:
-    if done.code != 0:
-        return [f"exit code {done.code}, not 0"]
+    if done.returncode != 0:
+        return [f"exit code {done.returncode}, not 0"]
     wrong = [] if expected.said in done.stderr else [f"no log line tells of {expected.said!r}"]
     try:
         expected.check(world)

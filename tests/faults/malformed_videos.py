@@ -13,7 +13,7 @@ import numpy as np
 from tests.faults.malformed_case import Case, Handled, refused
 from tests.faults.malformed_images import encoded
 from tests.faults.malformed_picture_kinds import quarters
-from tests.faults.malformed_world import CASE, CLIP, FRAMES, HEIGHT, WIDTH, World, moving_square
+from tests.tiny.world import CASE, CLIP, FRAMES, HEIGHT, WIDTH, World, moving_square
 
 BROKEN = "clips: damaged, or none at all"
 ODD = "clips: rates, sizes, alpha, rotation"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tests.faults.malformed_case import Case, Handled, refused
-from tests.faults.malformed_world import CASE, OUTPUTS, World
+from tests.tiny.world import CASE, OUTPUTS, World
 
 FILES = "safetensors: damaged files"
 CONTENTS = "safetensors: names, shapes, types, values of another model"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from tests.faults.malformed_case import Case, Handled, Refused, refused
-from tests.faults.malformed_world import CASE, OUTPUTS, STAGES, World
+from tests.tiny.world import CASE, OUTPUTS, STAGES, World
 
 TEXTS = "params.yaml, cases.yaml: as text"
 CASES = "cases.yaml: keys, values and overrides"

@@ -5,12 +5,9 @@ import logging
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from random import Random
 from unittest import mock
@@ -20,11 +17,11 @@ from refract.pipeline import item_store
 from refract.pipeline.item_store import find_damage, hash_file, write_index
 from refract.pipeline.store import find_slots
 from tests.faults.dvc_disk import full_cache
-from tests.faults.malformed_run import STAGE_MODULES, Done, fork_stage
-from tests.faults.malformed_world import OUTPUTS, ROOT, STAGES, World, write_world
 from tests.faults.row import Row
 from tests.faults.store_damage import DAMAGES, flip_bit, truncate
 from tests.faults.tiny_disk import PAGE, can_mount, pages, tiny_disk
+from tests.stage_process import Done, ModuleProcess
+from tests.tiny.world import OUTPUTS, STAGES, World, sound_world
 
 TITLE = "Full disks, damaged stores"
 # Which stage asks a store, and the stores without which it does.
@@ -50,12 +47,10 @@ logger = logging.getLogger(__name__)
 
 def run(seed: int, long: bool) -> list[Row]:
     """Every stage on a disk that fills up, and every store damaged in every way."""
-    for module in STAGE_MODULES:  # once, for all the children
-        import_module(module)
     random = Random(seed)
     with tempfile.TemporaryDirectory(prefix="refract-storage-") as name:
         home = Path(name)
-        trial = Trial(home, _sound_world(home / "sound"), random)
+        trial = Trial(home, sound_world(home / "sound"), random)
         stages = STAGES if long else _SHORT_STAGES
         stores = tuple(_ASKED_BY) if long else _SHORT_STORES
         damages = tuple(DAMAGES) if long else ("a bit flipped", "truncated")
@@ -122,7 +117,7 @@ class Trial:
         interrupted = trained.copy_to(self.home / "interrupted", empty_store=True)
         _interrupt_training(interrupted)
         _remove_outputs(trained, "train_ir_adapter")
-        fork_stage(trained, "train_ir_adapter")
+        trained.run("train_ir_adapter")
         lost = [self._checkpoint(interrupted, trained, damage) for damage in (*damages, "half")]
         return Row(
             "a checkpoint damaged or half-written", len(lost),
@@ -135,7 +130,7 @@ class Trial:
         needed = _pages(self.sound, stage, part)
         with tiny_disk(world.path(part)) as disk:
             disk.fill(self.random.randrange(max(1, needed // 2)) * PAGE)
-            failed = fork_stage(world, stage)
+            failed = world.run(stage)
             clean = self._said(failed, 1, errno.ENOSPC) and _nothing_half(world, stage)
             disk.empty()
             return self._judge(f"{stage}, full {part}", clean, world, stage, failed)
@@ -144,14 +139,14 @@ class Trial:
         world = self._world(stage)
         with tiny_disk(world.path(part)) as disk:
             disk.write_protect(True)
-            failed = fork_stage(world, stage)
+            failed = world.run(stage)
             clean = self._said(failed, 2, errno.EROFS) and _nothing_half(world, stage)
             disk.write_protect(False)
             return self._judge(f"{stage}, read-only {part}", clean, world, stage, failed)
 
     def _limited(self, stage: str) -> int:
         world = self._world(stage)
-        failed = fork_stage(world, stage, file_bytes=_SHORT_FILE)
+        failed = world.run(stage, file_bytes=_SHORT_FILE)
         clean = self._said(failed, 1, errno.EFBIG) and _nothing_half(world, stage)
         return self._judge(f"{stage}, short files", clean, world, stage, failed)
 
@@ -164,15 +159,15 @@ class Trial:
         slots = [slot.path for slot in find_slots(world.path("state")) if slot.stage == store]
         slot = self.random.choice(slots)
         DAMAGES[damage](slot, self.random)
-        done = fork_stage(world, stage)
-        clean = done.code == 0 and f"slot {slot} is damaged" in done.stderr
+        done = world.run(stage)
+        clean = done.returncode == 0 and f"slot {slot} is damaged" in done.stderr
         clean &= find_damage(slot, contents=True) is None
         return self._loss(f"{store}, {damage}", clean and _same(world, self.sound, stage), done)
 
     def _other_version(self, stage: str) -> int:
         world = self._world(stage)
         with mock.patch.object(item_store, "_KEY_FORMAT", 0):
-            fork_stage(world, stage)
+            world.run(stage)
         _remove_outputs(world, stage)
         for slot in find_slots(world.path("state")):
             flip_bit(slot.path, self.random)
@@ -188,29 +183,29 @@ class Trial:
             truncate(half, self.random)
         else:
             DAMAGES[damage](newest, self.random)
-        done = fork_stage(world, "train_ir_adapter")
+        done = world.run("train_ir_adapter")
         said = "resuming after step" if damage == "half" else f"{newest} is damaged"
-        clean = done.code == 0 and said in done.stderr
+        clean = done.returncode == 0 and said in done.stderr
         clean &= not list(world.path("state").glob(f"checkpoints/*/{TEMPORARY_PREFIX}*"))
         same = _same(world, trained, "train_ir_adapter")
         return self._loss(f"checkpoint, {damage}", clean and same, done)
 
     def _judge(self, what: str, clean: bool, world: World, stage: str, failed: Done | None) -> int:
         """Run the stage again, which must now give the sound outputs."""
-        again = fork_stage(world, stage)
-        clean &= again.code == 0 and _same(world, self.sound, stage)
+        again = world.run(stage)
+        clean &= again.returncode == 0 and _same(world, self.sound, stage)
         return self._loss(what, clean, failed or again)
 
     def _loss(self, what: str, clean: bool, done: Done) -> int:
         if not clean:
-            logger.warning("%s: exit %s\n%s", what, done.code, done.stderr[-2000:])
+            logger.warning("%s: exit %s\n%s", what, done.returncode, done.stderr[-2000:])
         return int(not clean)
 
     def _said(self, done: Done, code: int, number: int) -> bool:
         """Whether it ended with this exit code and one line that says why."""
         lines = [line for line in done.stderr.splitlines() if ": error: " in line]
         told = len(lines) == 1 and os.strerror(number) in lines[0]
-        return done.code == code and told and "Traceback" not in done.stderr
+        return done.returncode == code and told and "Traceback" not in done.stderr
 
     def _world(self, stage: str | None = None) -> World:
         """A copy; for a `stage`, without its outputs and with an empty store."""
@@ -225,31 +220,15 @@ class Trial:
         return self.home / f"world_{self._number}"
 
 
-def _sound_world(folder: Path) -> World:
-    world = write_world(folder)
-    for stage in STAGES:
-        done = fork_stage(world, stage)
-        if done.code:
-            raise RuntimeError(f"{stage} exited with {done.code}: {done.stderr[-3000:]}")
-    return world
-
-
 def _interrupt_training(world: World) -> None:
     """Kill the training after its second checkpoint."""
     _remove_outputs(world, "train_ir_adapter")
-    environment = os.environ | {
-        "REFRACT_STATE": "state",
-        "REFRACT_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),
-    }
-    command = [sys.executable, "-m", "stages.train_ir_adapter"]
-    process = subprocess.Popen(
-        [*command, *world.arguments("train_ir_adapter")],
-        cwd=world.folder, env=environment, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    stage = "stages.train_ir_adapter"
+    arguments = world.arguments("train_ir_adapter")
+    process = ModuleProcess(stage, *arguments, cwd=world.folder, env=world.env)
     while not list(world.path("state").glob("checkpoints/*/step_0000000[2-4]")):
         if process.poll() is not None:
-            raise RuntimeError(f"the training ended by itself, with {process.returncode}")
+            raise RuntimeError(f"the training ended by itself, with {process.poll()}")
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     process.wait()

@@ -7,9 +7,9 @@ import pytest
 
 from tests.faults import malformed
 from tests.faults.malformed_case import Case, Handled, refused
-from tests.faults.malformed_run import Done
 from tests.faults.malformed_verdict import judge
-from tests.faults.malformed_world import STAGES, World
+from tests.stage_process import Done
+from tests.tiny.world import STAGES, World
 
 KINDS = 14
 
@@ -45,7 +45,7 @@ def _run(
 ) -> Callable[[World, str], Done]:
     def run(world: World, stage: str) -> Done:
         act(world)
-        return Done(code, "", stderr, 0.1)
+        return Done(code, "", stderr, left_running=False)
 
     return run
 

@@ -17,7 +17,7 @@ import psutil
 from refract.base.atomic import TEMPORARY_PREFIX
 from refract.pipeline.item_store import find_damage, hash_file
 from refract.pipeline.store import find_slots
-from tests.faults.malformed_world import CASE, ROOT, STAGES, World, write_world
+from tests.tiny.world import CASE, ROOT, STAGES, World, write_world
 
 __all__ = ["STAGES", "TinyPipeline"]
 

@@ -5,7 +5,6 @@ import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,11 +13,11 @@ from ruamel.yaml import YAML
 from refract.base.atomic import TEMPORARY_PREFIX
 from refract.pipeline.item_store import find_damage, hash_file
 from refract.pipeline.store import find_slots
-from tests.faults.malformed_run import STAGE_MODULES, Done, command_stage, fork_stage
-from tests.faults.malformed_world import OUTPUTS, STAGES, World, write_world
 from tests.faults.row import Row
 from tests.faults.store_race import race
 from tests.faults.tiny_pipeline import TinyPipeline
+from tests.stage_process import Done
+from tests.tiny.world import OUTPUTS, STAGES, World, sound_world
 
 TITLE = "Several at once"
 _ROUNDS = {False: 40, True: 500}
@@ -45,20 +44,14 @@ def run(seed: int, long: bool) -> list[Row]:
 
 def _stages(home: Path, stages: tuple[str, ...], workers: int) -> list[Row]:
     """Each stage, several times at once over one empty store."""
-    for module in STAGE_MODULES:
-        import_module(module)
-    sound = write_world(home / "sound")
-    for stage in STAGES[: STAGES.index(stages[-1]) + 1]:
-        done = fork_stage(sound, stage)
-        if done.code:
-            raise RuntimeError(f"{stage} exited with {done.code}: {done.stderr[-3000:]}")
+    sound = sound_world(home / "sound", STAGES[: STAGES.index(stages[-1]) + 1])
     lost, trainings = 0, 0
     for stage in stages:
         state = home / f"state_{stage}"
         state.mkdir()
         worlds = [_on_store(sound, home / f"{stage}_{n}", state) for n in range(workers)]
         with ThreadPoolExecutor(workers) as pool:
-            ended = list(pool.map(partial(command_stage, stage=stage), worlds))
+            ended = list(pool.map(partial(World.run, stage=stage), worlds))
         lost += sum(
             not _is_sound(done, world, sound, stage)
             for done, world in zip(ended, worlds, strict=True)
@@ -161,9 +154,11 @@ def _on_store(sound: World, folder: Path, state: Path) -> World:
 
 def _is_sound(done: Done, world: World, sound: World, stage: str) -> bool:
     same = all(_hashes(world.out(name)) == _hashes(sound.out(name)) for name in OUTPUTS[stage])
-    if done.code or not same:
-        logger.warning("%s: exit %s, same %s\n%s", stage, done.code, same, done.stderr[-2000:])
-    return done.code == 0 and same
+    if done.returncode or not same:
+        logger.warning(
+            "%s: exit %s, same %s\n%s", stage, done.returncode, same, done.stderr[-2000:]
+        )
+    return done.returncode == 0 and same
 
 
 def _hashes(folder: Path) -> dict[str, str]:

@@ -14,15 +14,10 @@ from refract.infrared.inference.attention_job import states_at
 from tests.infrared.test_adapter_files import config
 from tests.infrared.test_generator import STEPS, TEXTS, generator, scene, write_adapter
 from tests.infrared.test_inference_job import infer, trained_on
-from tests.tiny.fill import write_tiny_fill, write_triptychs
+from tests.tiny.fill import write_triptychs
 
 REGIONS = [[0, 0, 0.5, 1], [0.5, 0.5, 1, 1]]
 MAPS = {"regions": REGIONS, "steps": [0, 1], "scenes": 2}
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_fill(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture(scope="module")

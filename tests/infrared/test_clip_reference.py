@@ -22,21 +22,14 @@ from refract.models.identity import model_identity
 from refract.params.ref_bank import BankParams
 from refract.triptychs.panels.semantic_maps import map_model
 from tests.infrared.test_adapter_files import config
-from tests.tiny.edit import HEIGHT, WIDTH, Workshop, tiny_model
-from tests.tiny.fill import tiny_transformer, write_tiny_fill
+from tests.tiny.edit import HEIGHT, WIDTH, Workshop
+from tests.tiny.fill import tiny_transformer
 from tests.tiny.segmenter import write_mask2former
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("models")
-    return tiny_model(folder / "wan"), write_tiny_fill(folder / "fill")
-
-
 @pytest.fixture
-def shop(tmp_path: Path, models: tuple[Path, Path]) -> Workshop:
-    shop = Workshop(tmp_path, models[0])
-    shop.set(infrared_model={**shop.params["video_model"], "path": str(models[1])})
+def shop(shop: Workshop, model: Path) -> Workshop:
+    shop.set(infrared_model={**shop.params["video_model"], "path": str(model)})
     return shop
 
 
@@ -52,9 +45,9 @@ def write_adapter(folder: Path, settings: AdapterConfig, seed: int) -> Path:
 
 
 @pytest.fixture
-def settings(models: tuple[Path, Path]) -> AdapterConfig:
+def settings(model: Path) -> AdapterConfig:
     """With half the map in the photo: a random adapter would hardly look at its tokens."""
-    identity = model_identity(str(models[1]), None)
+    identity = model_identity(str(model), None)
     return config(mode="pixel_fusion", fusion_alpha=0.5, model_identity=identity)
 
 

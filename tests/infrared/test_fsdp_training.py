@@ -22,7 +22,6 @@ from tests.infrared.test_training_processes import (
     Inputs,
     assert_equal_training,
     contents,
-    write_inputs,
 )
 from tests.stage_process import run_processes, start_processes
 from tests.tiny.fill import tiny_transformer
@@ -42,11 +41,6 @@ OPTIONS: dict[str, Any] = {
 
 def config(name: str) -> Path:
     return ROOT / "launch" / f"{name}.yaml"
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
-    return write_inputs(tmp_path_factory.mktemp("inputs"))
 
 
 class Finished(NamedTuple):

@@ -16,7 +16,7 @@ from refract.infrared.training.objective import Batch, flow_matching_loss
 from refract.models.flux_fill import FillVae, TextEmbedding, load_transformer, load_vae
 from refract.triptychs.panels.manifest import TriptychRow, read_manifest
 from tests.infrared.test_adapter_files import config
-from tests.tiny.fill import PANEL_PX, PROMPT, reference, write_tiny_fill, write_triptychs
+from tests.tiny.fill import PANEL_PX, PROMPT, reference, write_triptychs
 
 TEXTS = {PROMPT: TextEmbedding(torch.ones(1, 4, 64), torch.ones(1, 64))}
 
@@ -29,8 +29,7 @@ class World(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    model = write_tiny_fill(tmp_path_factory.mktemp("base"))
+def world(model: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
     triptychs = write_triptychs(tmp_path_factory.mktemp("data") / "triptychs", {"train": 2})
     vae = load_vae(reference(model), "cpu")
     return World(model, triptychs, read_manifest(triptychs, "train"), vae)

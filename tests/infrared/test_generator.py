@@ -16,15 +16,10 @@ from refract.infrared.adapter.semantic_conditioning import SemanticConditioning
 from refract.infrared.inference.generator import InfraredGenerator, Scene
 from refract.models.flux_fill import TextEmbedding, load_transformer
 from tests.infrared.test_adapter_files import config
-from tests.tiny.fill import reference, write_tiny_fill
+from tests.tiny.fill import reference
 
 STEPS = 3
 TEXTS = {"p": TextEmbedding(torch.ones(1, 4, 64), torch.ones(1, 64))}
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_fill(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture(scope="module")

@@ -22,11 +22,6 @@ from tests.tiny.fill import PROMPT, write_tiny_fill, write_triptychs
 from tests.tiny.segmenter import write_mask2former
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_fill(tmp_path_factory.mktemp("base"))
-
-
 @pytest.fixture
 def adapter(model: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "adapter"

@@ -21,7 +21,7 @@ from refract.infrared.adapter.lora import (
     save_lora,
     set_lora_state,
 )
-from tests.tiny.fill import PROMPT, tiny_transformer, write_tiny_fill
+from tests.tiny.fill import PROMPT, tiny_transformer
 
 ATTENTION = r".*\.attn\..*"
 
@@ -62,15 +62,16 @@ def test_a_fresh_lora_is_bit_equal_to_the_base() -> None:
 
 
 @pytest.mark.parametrize("alpha", [4.0, 8.0])
-def test_diffusers_loads_the_file_to_the_same_forward(tmp_path: Path, alpha: float) -> None:
-    repository = write_tiny_fill(tmp_path / "model")
+def test_diffusers_loads_the_file_to_the_same_forward(
+    tiny_model: Path, tmp_path: Path, alpha: float
+) -> None:
     settings = LoraSettings(4, alpha, ["x_embedder", "attn.to_q", "ff.net.2", "proj_out"])
-    pipeline = FluxFillPipeline.from_pretrained(repository)
+    pipeline = FluxFillPipeline.from_pretrained(tiny_model)
     trained = pipeline.transformer.requires_grad_(False).eval()
     add_lora(trained, settings)
     shake(trained)
     save_lora(trained, settings, tmp_path / WEIGHTS_NAME)
-    fresh = FluxFillPipeline.from_pretrained(repository)
+    fresh = FluxFillPipeline.from_pretrained(tiny_model)
     fresh.load_lora_weights(tmp_path)
     with torch.no_grad():
         ours = trained(**inputs(), return_dict=False)[0]
@@ -78,11 +79,12 @@ def test_diffusers_loads_the_file_to_the_same_forward(tmp_path: Path, alpha: flo
     assert torch.equal(ours, theirs)
 
 
-def test_a_stock_pipeline_makes_the_picture_of_the_loaded_lora(tmp_path: Path) -> None:
+def test_a_stock_pipeline_makes_the_picture_of_the_loaded_lora(
+    tiny_model: Path, tmp_path: Path
+) -> None:
     """The pipeline from end to end: the same picture, and not the base's."""
-    repository = write_tiny_fill(tmp_path / "model")
     settings = LoraSettings(4, 8.0, ["x_embedder", "attn.to_q", "ff.net.2", "proj_out"])
-    trained, fresh = (FluxFillPipeline.from_pretrained(repository) for _ in range(2))
+    trained, fresh = (FluxFillPipeline.from_pretrained(tiny_model) for _ in range(2))
     base = picture(fresh)
     add_lora(trained.transformer.requires_grad_(False), settings)
     shake(trained.transformer)

@@ -11,7 +11,6 @@ from ruamel.yaml import YAML
 
 from refract.triptychs.panels.manifest import read_manifest
 from tests.stage_process import Done, run_module
-from tests.tiny.fill import write_tiny_fill
 
 ROOT = Path(__file__).parents[2]
 SHORT = {
@@ -46,13 +45,15 @@ def assert_refused(done: Done, name: str, *parts: str) -> None:
         assert part in line
 
 
-def test_roadscene_goes_through_by_params_alone(shared: Path, tmp_path: Path) -> None:
+def test_roadscene_goes_through_by_params_alone(
+    shared: Path, tiny_model: Path, tmp_path: Path
+) -> None:
     source = shared / "roadscene"
     if not source.is_dir():
         pytest.skip(f"no RoadScene pictures at {source}")
     params = write_params(
         tmp_path,
-        write_tiny_fill(tmp_path / "model"),
+        tiny_model,
         prepare_triptychs={
             "source": str(source),
             "layout": "roadscene",
@@ -102,12 +103,14 @@ def test_a_corrupt_picture_stops_prepare_triptychs(tmp_path: Path) -> None:
     assert not output.exists()
 
 
-def test_a_manifest_without_a_column_stops_train_ir_adapter(tmp_path: Path) -> None:
+def test_a_manifest_without_a_column_stops_train_ir_adapter(
+    tiny_model: Path, tmp_path: Path
+) -> None:
     triptychs = tmp_path / "triptychs"
     triptychs.mkdir()
     with (triptychs / "manifest.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["id", "split"], ["a", "train"]])
-    params = write_params(tmp_path, write_tiny_fill(tmp_path / "model"))
+    params = write_params(tmp_path, tiny_model)
     output = tmp_path / "out"
     done = stage("train_ir_adapter", params=params, triptychs=triptychs, output=output)
     assert_refused(done, "train_ir_adapter", "manifest.csv: column visible is missing")

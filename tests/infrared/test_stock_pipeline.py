@@ -41,7 +41,7 @@ from refract.models.flux_fill import FillVae, TextEmbedding, encode_prompts
 from refract.models.flux_tokens import image_ids, pack_latents
 from refract.models.identity import model_identity
 from tests.infrared.test_adapter_files import base, config, trained
-from tests.tiny.fill import PROMPT, reference, tiny_vae, write_tiny_fill
+from tests.tiny.fill import PROMPT, reference, tiny_vae
 
 STEPS = 3
 PROMPT_TOKENS = 16
@@ -59,11 +59,6 @@ MODES: list[dict[str, object]] = [
     {"precision": "float16"},
     {"mode": "panel", "precision": "bfloat16"},
 ]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_fill(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,6 @@ from safetensors.torch import load
 from refract.base.errors import InputError
 from refract.pipeline.device import pick_device
 from tests.stage_process import ModuleProcess, run_module, run_processes, start_processes
-from tests.tiny.fill import write_tiny_fill, write_triptychs
 from tests.tiny.training import LEARNABLE, command, train, wait_for_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -62,17 +61,11 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def write_inputs(folder: Path) -> Inputs:
-    return Inputs(
-        write_tiny_fill(folder / "model"),
-        write_triptychs(folder / "triptychs", {"train": 5, "val": 2}),
-        folder,
-    )
-
-
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
-    return write_inputs(tmp_path_factory.mktemp("inputs"))
+def inputs(
+    tiny_model: Path, tiny_triptychs: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Inputs:
+    return Inputs(tiny_model, tiny_triptychs, tmp_path_factory.mktemp("inputs"))
 
 
 class Finished(NamedTuple):

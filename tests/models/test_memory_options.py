@@ -31,12 +31,10 @@ from refract.models.wan import WanModel
 from refract.params.models import InfraredModel as InfraredSection
 from refract.params.models import StepCache, StorageDtype, TrainableAttention, VideoModel
 from refract.params.section import validate
-from tests.tiny import fill as tiny_fill
 from tests.tiny.wan import (
     TEXT_DIM,
     WORDS,
     run,
-    save_tiny_wan,
     tiny_inputs,
     tiny_transformer,
     tiny_vae,
@@ -49,16 +47,6 @@ BASE: dict[str, Any] = {
 
 def options(**values: Any) -> MemoryOptions:
     return MemoryOptions("video_model", **values)
-
-
-@pytest.fixture(scope="module")
-def wan_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_wan(tmp_path_factory.mktemp("wan") / "model")
-
-
-@pytest.fixture(scope="module")
-def fill_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_fill.write_tiny_fill(tmp_path_factory.mktemp("fill") / "model")
 
 
 def wan(folder: Path, **values: Any) -> WanModel:
@@ -87,8 +75,8 @@ def assert_same_bank(first: ReferenceBank, second: ReferenceBank) -> None:
 
 
 @pytest.mark.parametrize("offload", ["block", "leaf"])
-def test_offloading_changes_no_bit(wan_folder: Path, offload: str) -> None:
-    plain, changed = (wan(wan_folder, **x).transformer for x in ({}, {"offload": offload}))
+def test_offloading_changes_no_bit(tiny_wan: Path, offload: str) -> None:
+    plain, changed = (wan(tiny_wan, **x).transformer for x in ({}, {"offload": offload}))
     hooked = [part for part in changed.modules() if hasattr(part, "_diffusers_hook")]
     assert hooked and changed.device == torch.device("cpu")
     assert torch.equal(run(changed, tiny_inputs()), run(plain, tiny_inputs()))
@@ -99,8 +87,8 @@ def test_offloading_changes_no_bit(wan_folder: Path, offload: str) -> None:
 
 
 @pytest.mark.parametrize("name", get_args(StorageDtype))
-def test_storing_in_float8_is_rounding_the_weights_once(wan_folder: Path, name: str) -> None:
-    plain, stored = (wan(wan_folder, **x).transformer for x in ({}, {"storage_dtype": name}))
+def test_storing_in_float8_is_rounding_the_weights_once(tiny_wan: Path, name: str) -> None:
+    plain, stored = (wan(tiny_wan, **x).transformer for x in ({}, {"storage_dtype": name}))
     before = run(plain, tiny_inputs())
     assert stored.dtype == torch.float32, "the type of the computation"
     rounded = [n for n, p in stored.named_parameters() if p.dtype == getattr(torch, name)]
@@ -116,21 +104,21 @@ def test_storing_in_float8_is_rounding_the_weights_once(wan_folder: Path, name: 
     assert torch.equal(with_reference(stored, bank), with_reference(plain, bank))
 
 
-def test_offloading_and_float8_go_together(wan_folder: Path) -> None:
-    stored = wan(wan_folder, storage_dtype="float8_e4m3fn").transformer
-    both = wan(wan_folder, storage_dtype="float8_e4m3fn", offload="leaf").transformer
+def test_offloading_and_float8_go_together(tiny_wan: Path) -> None:
+    stored = wan(tiny_wan, storage_dtype="float8_e4m3fn").transformer
+    both = wan(tiny_wan, storage_dtype="float8_e4m3fn", offload="leaf").transformer
     assert torch.equal(run(both, tiny_inputs()), run(stored, tiny_inputs()))
 
 
 @pytest.mark.parametrize(("backend", "tolerance"), [("native", 0.0), ("_native_math", 1e-5)])
 def test_attention_backend_is_this_models_alone(
-    wan_folder: Path, backend: str, tolerance: float
+    tiny_wan: Path, backend: str, tolerance: float
 ) -> None:
     from diffusers.models.attention_dispatch import _AttentionBackendRegistry
 
     default = _AttentionBackendRegistry.get_active_backend()
-    plain = wan(wan_folder).transformer
-    changed = wan(wan_folder, attention_backend=backend).transformer
+    plain = wan(tiny_wan).transformer
+    changed = wan(tiny_wan, attention_backend=backend).transformer
     assert changed.blocks[0].attn1.processor._attention_backend == backend
     assert _AttentionBackendRegistry.get_active_backend() == default
     assert plain.blocks[0].attn1.processor._attention_backend is None
@@ -223,12 +211,12 @@ def test_tiles_of_a_clip_are_close_and_small_clips_the_same() -> None:
 
 
 @pytest.mark.parametrize("option", ["vae_slicing", "vae_tiling"])
-def test_slices_and_tiles_of_pictures(fill_folder: Path, option: str) -> None:
+def test_slices_and_tiles_of_pictures(tiny_model: Path, option: str) -> None:
     """A tile of this VAE is 32 pixels: the pictures are one tile each."""
     pictures = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
     results = []
     for changes in ({}, {option: True}):
-        section = SimpleNamespace(**{**BASE, "path": str(fill_folder), **changes})
+        section = SimpleNamespace(**{**BASE, "path": str(tiny_model), **changes})
         vae = load_vae(section, "cpu")
         assert vae.vae.use_slicing == ("vae_slicing" in changes)
         assert vae.vae.use_tiling == ("vae_tiling" in changes)
@@ -261,12 +249,12 @@ def flux(folder: Path, **values: Any) -> Any:
     return model.transformer
 
 
-def test_image_model_with_lora(fill_folder: Path) -> None:
-    plain = flux(fill_folder)
+def test_image_model_with_lora(tiny_model: Path) -> None:
+    plain = flux(tiny_model)
     before = run(plain, flux_inputs())
     for offload in ("block", "leaf"):
-        assert torch.equal(run(flux(fill_folder, offload=offload), flux_inputs()), before)
-    stored = flux(fill_folder, storage_dtype="float8_e4m3fn", attention_backend="native")
+        assert torch.equal(run(flux(tiny_model, offload=offload), flux_inputs()), before)
+    stored = flux(tiny_model, storage_dtype="float8_e4m3fn", attention_backend="native")
     types = {n: p.dtype for n, p in stored.named_parameters()}
     assert {dtype for name, dtype in types.items() if "lora_" in name} == {torch.float32}
     assert types["transformer_blocks.0.attn.to_q.base_layer.weight"] == torch.float8_e4m3fn
@@ -277,10 +265,10 @@ def test_image_model_with_lora(fill_folder: Path) -> None:
     assert 0 < (after - before).norm() < 0.1 * before.norm()
 
 
-def test_training_holds_the_weights_as_they_are(fill_folder: Path) -> None:
+def test_training_holds_the_weights_as_they_are(tiny_model: Path) -> None:
     """A backward pass could not use weights that went back to their storage."""
     section = SimpleNamespace(
-        **{**BASE, "path": str(fill_folder), "storage_dtype": "float8_e4m3fn", "offload": "block"}
+        **{**BASE, "path": str(tiny_model), "storage_dtype": "float8_e4m3fn", "offload": "block"}
     )
     transformer = load_transformer(section, "cpu")
     assert {p.dtype for p in transformer.parameters()} == {torch.float32}

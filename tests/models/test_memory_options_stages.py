@@ -1,15 +1,6 @@
 """Which options of memory and speed make the stages compute anew."""
 
-from pathlib import Path
-
-import pytest
-
-from tests.tiny.edit import Workshop, tiny_model
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Workshop:
-    return Workshop(tmp_path, tiny_model(tmp_path))
+from tests.tiny.edit import Workshop
 
 
 def test_edits_know_the_options_that_change_them(shop: Workshop) -> None:

@@ -16,7 +16,7 @@ from refract.infrared.inference.attention_job import states_at
 from refract.infrared.inference.generator import InfraredGenerator
 from tests.infrared.test_adapter_files import config
 from tests.infrared.test_generator import TEXTS, scene, write_adapter
-from tests.tiny.edit import Workshop, tiny_model
+from tests.tiny.edit import Workshop
 from tests.tiny.fill import reference
 
 STEPS = 5
@@ -24,8 +24,7 @@ ALL = 10.0  # a threshold that skips every pass but the first
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Workshop:
-    shop = Workshop(tmp_path, tiny_model(tmp_path))
+def shop(shop: Workshop) -> Workshop:
     on = {"step_cache": "first_block", "step_cache_threshold": 0.5}
     shop.set(video_model={**shop.params["video_model"], **on})
     return shop

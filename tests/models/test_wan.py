@@ -12,32 +12,27 @@ from refract.base.errors import InputError
 from refract.models.wan import WanModel
 from refract.models.wan_latents import decode_clips, decode_frames, encode_frames
 from refract.models.wan_text import embed_prompt
-from tests.tiny.wan import TEXT_DIM, WORDS, save_tiny_wan, tiny_text, tiny_vae
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_wan(tmp_path_factory.mktemp("wan") / "model")
+from tests.tiny.wan import TEXT_DIM, WORDS, tiny_text, tiny_vae
 
 
 def load(folder: Path, dtype: str = "float32") -> WanModel:
     return WanModel(str(folder), None, dtype, "cpu")
 
 
-def test_parts_load_in_their_types(folder: Path) -> None:
-    model = load(folder, "bfloat16")
+def test_parts_load_in_their_types(tiny_wan: Path) -> None:
+    model = load(tiny_wan, "bfloat16")
     assert model.transformer.blocks[0].attn1.to_q.weight.dtype == torch.bfloat16
     assert model.vae.dtype == torch.float32
     assert not any(p.requires_grad for p in model.transformer.parameters())
 
 
-def test_embedding_is_the_pipelines(folder: Path) -> None:
+def test_embedding_is_the_pipelines(tiny_wan: Path) -> None:
     from diffusers import WanPipeline
 
-    pipeline = WanPipeline.from_pretrained(folder)
+    pipeline = WanPipeline.from_pretrained(tiny_wan)
     with torch.no_grad():  # the kernel differs where a gradient may be asked for
         expected, _ = pipeline.encode_prompt("a  red mug", None, False, max_sequence_length=WORDS)
-    embedding = embed_prompt(*load(folder).text, "a  red mug", WORDS)
+    embedding = embed_prompt(*load(tiny_wan).text, "a  red mug", WORDS)
     assert torch.equal(embedding, expected)
     assert embedding.shape == (1, WORDS, TEXT_DIM)
     assert embedding[:, 4:].abs().max() == 0, "padding behind the last token is zero"
@@ -84,8 +79,8 @@ def test_decoding_two_clips_at_once_changes_no_pixel(count: int) -> None:
         assert np.array_equal(clip, decode_frames(vae, own[None]))
 
 
-def test_frame_grid_is_checked(folder: Path) -> None:
-    model = load(folder)
+def test_frame_grid_is_checked(tiny_wan: Path) -> None:
+    model = load(tiny_wan)
     model.check_frame(32, 48, 5)
     for width, height, frames, message in (
         (40, 48, 5, r"flowalign\.width = 40: must be a multiple of 16"),
@@ -96,14 +91,14 @@ def test_frame_grid_is_checked(folder: Path) -> None:
             model.check_frame(width, height, frames)
 
 
-def test_missing_and_broken_folders(folder: Path, tmp_path: Path) -> None:
+def test_missing_and_broken_folders(tiny_wan: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         load(tmp_path / "absent")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="cannot load transformer"):
         _ = load(tmp_path / "empty").transformer
     broken = tmp_path / "broken"
-    shutil.copytree(folder, broken)
+    shutil.copytree(tiny_wan, broken)
     weights = next((broken / "vae").glob("*.safetensors"))
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(InputError, match=r"cannot load vae.* WanPipeline, .*video_model\.path"):
@@ -121,19 +116,19 @@ def test_unreachable_hub(part: str) -> None:
         getattr(WanModel("nobody/absent-wan", None, "float32", "cpu"), part)
 
 
-def test_an_image_to_video_model_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_an_image_to_video_model_is_refused(tiny_wan: Path, tmp_path: Path) -> None:
     from tests.tiny.wan import tiny_transformer
 
     other = tmp_path / "i2v"
-    shutil.copytree(folder, other)
+    shutil.copytree(tiny_wan, other)
     tiny_transformer(in_channels=9).save_pretrained(other / "transformer")
     assert json.loads((other / "transformer" / "config.json").read_text())["in_channels"] == 9
     with pytest.raises(InputError, match="is an image-to-video transformer"):
         _ = load(other).transformer
 
 
-def test_text_encoder_can_be_dropped_and_loaded_again(folder: Path) -> None:
-    model = load(folder)
+def test_text_encoder_can_be_dropped_and_loaded_again(tiny_wan: Path) -> None:
+    model = load(tiny_wan)
     first = embed_prompt(*model.text, "a mug", WORDS)
     model.drop_text()
     assert "text" not in model.__dict__

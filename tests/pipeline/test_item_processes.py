@@ -28,8 +28,8 @@ from refract.pipeline.shared_items import divide, in_batches
 from tests.infrared.test_adapter_files import config
 from tests.infrared.test_generator import write_adapter
 from tests.stage_process import run_module, run_processes
-from tests.tiny.edit import Workshop, tiny_model
-from tests.tiny.fill import PROMPT, write_tiny_fill, write_triptychs
+from tests.tiny.edit import Workshop
+from tests.tiny.fill import PROMPT, write_triptychs
 
 ROOT = Path(__file__).parents[2]
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
@@ -105,12 +105,11 @@ def computed(said: str) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+def world(tiny_wan: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
     """Two photos with one clip, and so one source branch, and two infrared references."""
     folder = tmp_path_factory.mktemp("world")
-    shop = Workshop(folder, tiny_model(folder / "wan"))
-    fill = write_tiny_fill(folder / "fill")
-    own = {"path": str(fill), "max_sequence_length": 16}  # as `trained_on` has it
+    shop = Workshop(folder, tiny_wan)
+    own = {"path": str(tiny_model), "max_sequence_length": 16}  # as `trained_on` has it
     shop.set(infrared_model={**shop.params["video_model"], **own})
     shop.baselines("sdedit")
     cases = {
@@ -120,7 +119,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         "night": shop.case("night", 2, target_image="infer_ir"),
     }
     (folder / "adapter").mkdir()
-    adapter = write_adapter(fill, folder / "adapter", trained_on(fill))
+    adapter = write_adapter(tiny_model, folder / "adapter", trained_on(tiny_model))
     return World(shop, cases, adapter, write_triptychs(folder / "triptychs", {"test": 3}))
 
 

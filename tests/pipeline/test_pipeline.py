@@ -12,6 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
+_OF_THE_TESTS = ("REFRACT_STATE", "DVC_ROOT", "PYTHONPATH")  # which a clone has its own of
 SCENES = {"train": 6, "val": 2, "test": 3}
 PARAMS = {
     "prepare_triptychs": {"source": "data/few"},
@@ -23,7 +24,9 @@ PARAMS = {
 
 
 def run(repo: Path, *command: str) -> str:
-    done = subprocess.run(command, cwd=repo, capture_output=True, text=True, timeout=600)
+    own = {name: text for name, text in os.environ.items() if name not in _OF_THE_TESTS}
+    own["PYTHONPATH"] = str(repo / "src")
+    done = subprocess.run(command, cwd=repo, env=own, capture_output=True, text=True, timeout=600)
     output = done.stdout + done.stderr
     assert done.returncode == 0, f"{' '.join(command)} exited {done.returncode}:\n{output[-4000:]}"
     return output
@@ -87,13 +90,6 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     identity = ("-c", "user.name=test", "-c", "user.email=test@example.org")
     run(repo, "git", *identity, "commit", "-qm", "few scenes")
     return repo
-
-
-@pytest.fixture(scope="module", autouse=True)
-def own_state(repo: Path) -> None:
-    os.environ.pop("REFRACT_STATE", None)
-    os.environ.pop("DVC_ROOT", None)
-    os.environ["PYTHONPATH"] = str(repo / "src")
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,17 @@
 
 import json
 import os
+import resource
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from ruamel.yaml import YAML
+
+from tests.stage_process import Done, ModuleProcess
 
 ROOT = Path(__file__).parents[2]
 PANEL_PX, FRAMES, WIDTH, HEIGHT = 32, 5, 48, 32
@@ -38,6 +41,8 @@ OUTPUTS = {
 } | {"evaluate": ["metrics", "plots", "report"]}
 _READ_CASES = frozenset({"extract_ref_banks", "flowalign_edit", "evaluate"})
 SCENES = {"00000D": "train", "00001N": "val", "00002D": "test", "00003N": "test"}
+LIMIT_S = 60.0  # a stage's time; the slowest takes a twentieth of it
+_MOST_BYTES = 12 << 30  # of address space: torch alone maps some
 PROMPT = "a diptych of the same scene, on the right as infrared thermal photo"
 
 # What a run here changes of params.yaml: places, sizes, and how long things take.
@@ -119,6 +124,23 @@ class World:
         pairs |= {option: f"out/{folder}" for option, folder in ARGUMENTS[stage].items()}
         return [text for option, path in pairs.items() for text in (f"--{option}", path)]
 
+    def run(self, stage: str, *, file_bytes: int | None = None) -> Done:
+        """What `python -m stages.<stage>` does in this folder, with a store of its own.
+
+        file_bytes: how long a file may get, its log too.
+        """
+        limits = {resource.RLIMIT_AS: _MOST_BYTES}
+        if file_bytes is not None:
+            limits[resource.RLIMIT_FSIZE] = file_bytes
+        module, arguments = f"stages.{stage}", self.arguments(stage)
+        process = ModuleProcess(module, *arguments, cwd=self.folder, env=self.env, limits=limits)
+        return process.wait(LIMIT_S)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of its stages."""
+        return {"REFRACT_STATE": str(self.path("state")), "REFRACT_THREADS": "1", "DVC_ROOT": "."}
+
     def copy_to(self, folder: Path, *, empty_store: bool = False) -> "World":
         """A world of links to these files, whose bytes stay as long as nothing writes in place."""
         skipped = shutil.ignore_patterns("state") if empty_store else None
@@ -153,6 +175,16 @@ def write_world(folder: Path) -> World:
     write_tiny_fill(folder / "fill")
     save_tiny_wan(folder / "wan")
     write_tiny_clip(folder / "clip")
+    return world
+
+
+def sound_world(folder: Path, stages: Sequence[str] = STAGES) -> World:
+    """One whose stages have been run; RuntimeError where one fails."""
+    world = write_world(folder)
+    for stage in stages:
+        done = world.run(stage)
+        if done.returncode != 0:
+            raise RuntimeError(f"{stage} exited with {done.returncode}: {done.stderr[-3000:]}")
     return world
 
 
