@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # How long an example takes says more of what runs beside it than of the code. And the same examples
 # each time: what fails has to do with the change. `--hypothesis-profile explore` draws others.
 settings.register_profile("explore", deadline=None)
-settings.register_profile("refract", deadline=None, derandomize=True)
+settings.register_profile("refract", deadline=None, derandomize=True, max_examples=25)
 settings.load_profile("refract")
 
 # A shell without job control starts jobs in the background deaf to Ctrl-C, and so what they start.

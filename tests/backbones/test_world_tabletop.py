@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -111,7 +111,6 @@ def test_a_frame_does_not_depend_on_the_frames_beside_it() -> None:
     assert np.array_equal(render(product, scene, frames=[7]).video[0], whole.video[7])
 
 
-@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_packshot_has_a_plain_light_backdrop(seed: int) -> None:
     rng = _generator(seed)
@@ -123,7 +122,6 @@ def test_packshot_has_a_plain_light_backdrop(seed: int) -> None:
     assert shot.mask.max() == 1
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_captions_use_the_vocabulary_and_leave_out_what_they_must(seed: int, still: bool) -> None:
     rng = _generator(seed)

@@ -226,7 +226,6 @@ def test_a_new_edit_and_a_new_grid_forget_the_old(transformer: Any) -> None:
         assert torch.equal(record(transformer, region, "target", frames=1), other)
 
 
-@settings(max_examples=25, deadline=None)
 @given(
     frames=st.integers(1, 4),
     rows=st.integers(1, 4),
@@ -259,7 +258,7 @@ def test_zeta_has_two_values_in_whole_tokens(
             assert inside.all()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(low=st.floats(0, 1), high=st.floats(0, 1), seed=st.integers(0, 99))
 def test_a_higher_threshold_never_widens_the_region(low: float, high: float, seed: int) -> None:
     transformer, masks = tiny_transformer(), []

@@ -8,7 +8,7 @@ from typing import Any
 import refract.models.torchvision_compat  # noqa: F401  before diffusers and transformers
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from refract.base.errors import InputError
@@ -168,7 +168,6 @@ def test_indices_stay_within_the_embedding(tokenizer: Any) -> None:
 PROMPTS = st.lists(st.sampled_from(WORDS), min_size=1, max_size=8)
 
 
-@settings(max_examples=60, deadline=None)
 @given(source=PROMPTS, target=PROMPTS, data=st.data(), slow=st.booleans())
 def test_exactly_the_asked_words_in_order(
     source: list[str], target: list[str], data: st.DataObject, slow: bool
@@ -181,7 +180,6 @@ def test_exactly_the_asked_words_in_order(
         assert text == "".join(word for word in prompt if word in asked)
 
 
-@settings(max_examples=60, deadline=None)
 @given(source=PROMPTS, target=PROMPTS)
 def test_what_is_not_chosen_is_the_same_in_both_prompts(
     source: list[str], target: list[str]

@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -50,7 +50,6 @@ def test_strength_one_is_plain_concatenation() -> None:
     torch.testing.assert_close(joint_attention(q, k, v, k_ref, v_ref, 1.0), both, rtol=0, atol=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
 @given(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9), st.floats(0.01, 10))
 def test_any_shape_and_strength(batch: int, count: int, references: int, s: float) -> None:
     q, k, v = tokens(batch, 2, count, 8, seed=2)

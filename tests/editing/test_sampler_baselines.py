@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from refract.base.errors import InputError
@@ -103,7 +103,6 @@ def keys_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[list[str]], d
 
 
 @given(st.lists(st.sampled_from(sorted(CHANGES)), unique=True, max_size=6))
-@settings(max_examples=60)
 def test_a_change_recomputes_exactly_the_baselines_that_use_it(
     keys_of: Callable[[list[str]], dict[str, str]], names: list[str]
 ) -> None:

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import bootstrap, norm
 
@@ -36,7 +36,6 @@ def test_width_is_near_the_normal_theory() -> None:
     assert ours.high - ours.low == pytest.approx(expected, rel=0.08)
 
 
-@settings(max_examples=25, deadline=None)
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=12))
 def test_mean_lies_inside_and_the_seed_repeats(values: list[float]) -> None:
     first = mean_interval(values, resamples=100, seed=5)

@@ -30,7 +30,7 @@ def by_class(errors: ClassErrors) -> np.ndarray:
         return errors.absolute["run"].sum(0) / errors.pixels.sum(0)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 10_000))
 def test_each_class_is_the_plain_mean_over_its_pixels_of_all_scenes(seed: int) -> None:
     errors, pictures, truths, maps = _errors(seed)

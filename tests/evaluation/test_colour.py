@@ -18,7 +18,6 @@ def _pixels(seed: int, count: int = 200) -> np.ndarray:
     return np.clip(rng.normal(centre, 25, (count, 3)), 0, 255).astype(np.uint8)
 
 
-@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10_000), st.integers(0, 10_000))
 def test_overlap_is_symmetric_in_0_to_1_and_1_for_itself(one: int, other: int) -> None:
     first, second = (colour_histogram(lab_pixels(_pixels(seed))) for seed in (one, other))
@@ -28,7 +27,7 @@ def test_overlap_is_symmetric_in_0_to_1_and_1_for_itself(one: int, other: int) -
     assert histogram_overlap(first, first) == pytest.approx(1.0)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 10_000))
 def test_neither_order_nor_number_of_pixels_matters(seed: int) -> None:
     pixels = _pixels(seed)

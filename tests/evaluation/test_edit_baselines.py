@@ -34,7 +34,7 @@ def _is_green(clip: np.ndarray) -> np.ndarray:
     return np.asarray(np.abs(clip.astype(int) - GREEN).max(-1) <= 2)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(8, 20), st.integers(0, 5), st.integers(10, 36))
 def test_a_tracked_photo_fills_a_region_of_its_shape(side: int, step: int, own: int) -> None:
     region = _region(side, step)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from refract.evaluation.measures.geometric_drift import (
@@ -36,7 +36,6 @@ def test_the_truth_has_no_drift_and_all_its_edges(place: int) -> None:
     assert scores == {"drift_px": 0.0, "edge_f1": 1.0, "edge_alignment": 1.0}
 
 
-@settings(max_examples=20, deadline=None)
 @given(st.sampled_from(PLACES), st.integers(-8, 8), st.integers(-8, 8))
 def test_drift_grows_by_the_shift(place: int, down: int, right: int) -> None:
     moved = np.roll(_truth(place), (down, right), (0, 1))
@@ -44,7 +43,6 @@ def test_drift_grows_by_the_shift(place: int, down: int, right: int) -> None:
     assert geometry_scores(moved, GEOMETRY[place])["drift_px"] == pytest.approx(expected, abs=0.4)
 
 
-@settings(max_examples=20, deadline=None)
 @given(st.integers(-6, 6), st.integers(-6, 6))
 def test_a_shift_is_found_with_its_sign(down: int, right: int) -> None:
     picture = np.random.default_rng(0).random((40, 40))

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
@@ -14,7 +14,6 @@ def _pair(seed: int, *shape: int) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(truth + rng.normal(0, 0.1, shape), 0, 1), truth
 
 
-@settings(max_examples=20)
 @given(st.integers(0, 10_000))
 def test_psnr_is_scikit_images(seed: int) -> None:
     image, truth = _pair(seed, 16, 24, 3)

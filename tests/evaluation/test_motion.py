@@ -3,7 +3,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
@@ -94,7 +94,6 @@ def test_a_flat_clip_hides_from_the_warp_error(source: Source) -> None:
     assert source.relative_error(np.full_like(source.clip, 128)) < 0.1
 
 
-@settings(deadline=None, max_examples=20)
 @given(first=st.integers(0, 255), second=st.integers(0, 255))
 def test_the_warp_error_is_a_mean_square_of_visible_pixels(first: int, second: int) -> None:
     clip = np.full((2, 16, 20, 3), first, np.uint8)
@@ -140,7 +139,6 @@ def test_warp_errors_need_fitting_shapes() -> None:
 ANGLES = st.floats(-math.pi, math.pi)
 
 
-@settings(deadline=None, max_examples=30)
 @given(angle=ANGLES, other=ANGLES, speed=st.floats(0.5, 3))
 def test_steady_motions_agree_by_the_cosine_between_them(
     angle: float, other: float, speed: float
@@ -150,7 +148,6 @@ def test_steady_motions_agree_by_the_cosine_between_them(
     assert track_fidelity(one, two) == pytest.approx(math.cos(angle - other), abs=1e-4)
 
 
-@settings(deadline=None, max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_fidelity_is_symmetric_and_bounded_and_1_to_itself(seed: int) -> None:
     one, two = np.random.default_rng(seed).normal(size=(2, 3, 32, 40, 2)).astype(np.float32)

@@ -27,7 +27,7 @@ def _pan(shift: tuple[int, int], height: int, width: int, count: int = 2) -> NDA
 
 
 @pytest.mark.parametrize(("height", "width"), [(96, 96), (64, 80), (47, 33)])
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(shift=SHIFTS)
 def test_the_flow_of_a_moving_pattern_is_its_shift(
     height: int, width: int, shift: tuple[int, int]
@@ -84,7 +84,6 @@ def test_other_clips_are_refused(clip: NDArray[np.uint8], words: str) -> None:
         frame_flows(clip)
 
 
-@settings(deadline=None, max_examples=20)
 @given(shift=SHIFTS)
 def test_warping_by_the_shift_recovers_the_frame(shift: tuple[int, int]) -> None:
     now, following = _pan(shift, 24, 31)

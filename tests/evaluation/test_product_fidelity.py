@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
@@ -66,7 +66,6 @@ def _motion(source: np.ndarray, region: np.ndarray = REGION, step: int = STEP) -
 # ------------------------------------------------------------------------------------- shape
 
 
-@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_a_pixel_counts_in_the_bin_that_histogramdd_has_for_it(seed: int) -> None:
     pixels = np.random.default_rng(seed).integers(0, 256, (50, 3)).astype(np.uint8)
@@ -162,7 +161,6 @@ def test_a_single_frame_has_no_motion() -> None:
 SHARES = st.floats(0, 1, allow_subnormal=False)
 
 
-@settings(max_examples=50, deadline=None)
 @given(SHARES, SHARES, SHARES)
 def test_fidelity_lies_between_the_parts_and_near_the_least(a: float, b: float, c: float) -> None:
     parts = dict(zip(PARTS, (a, b, c), strict=True))

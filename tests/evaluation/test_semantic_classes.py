@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from refract.base.errors import InputError
@@ -17,7 +17,6 @@ def _map_of(colours: list[tuple[int, int, int]]) -> np.ndarray:
     return np.array(colours, np.uint8)[None].repeat(4, 0)  # one column a colour
 
 
-@settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(0, 8), min_size=1, max_size=12))
 def test_a_data_sets_palette_gives_each_class_its_name(ids: list[int]) -> None:
     colours = class_colours()[np.array([ids])]
@@ -27,7 +26,6 @@ def test_a_data_sets_palette_gives_each_class_its_name(ids: list[int]) -> None:
     assert set(classes.names) == set(found), "only classes that occur"
 
 
-@settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(0, 18), min_size=1, max_size=30))
 def test_shaded_instances_of_a_segmenter_are_of_their_class(labels: list[int]) -> None:
     names = list(CITYSCAPES)

@@ -52,7 +52,6 @@ def test_the_interval_is_scipys() -> None:
     assert (found.mean_a, found.mean_b) == pytest.approx((a[:, 0].mean(), b[:, 0].mean()))
 
 
-@settings(max_examples=25)
 @given(values_of_items)
 def test_an_experiment_is_within_the_noise_of_itself(values: np.ndarray) -> None:
     for found in paired_differences(table(values), table(values), HOW):
@@ -61,7 +60,6 @@ def test_an_experiment_is_within_the_noise_of_itself(values: np.ndarray) -> None
         assert found.p == 1
 
 
-@settings(max_examples=25)
 @given(values_of_items, values_of_items)
 def test_exchanging_the_two_turns_every_sign(a: np.ndarray, b: np.ndarray) -> None:
     opposite = {"better": "worse", "worse": "better"}

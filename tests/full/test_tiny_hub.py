@@ -1,13 +1,12 @@
 """The full profile, end to end, on tiny random models in the layout of the hub's repositories."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -16,9 +15,8 @@ from refract.editing.reference.bank import ReferenceBank
 from refract.models.flux_fill import encode_prompts, load_sigmas, load_transformer, load_vae
 from refract.models.wan import WanModel
 from refract.params.models import InfraredModel
-from tests.full.full_run import PANEL_PX, STAGES, FullRun
-from tests.stage_process import run_module
 from tests.tiny.hub import FILL_FILES, WAN_FILES, copied, write_fill_hub, write_wan_hub
+from tests.tiny.world import PANEL_PX, STAGES, full_world
 
 FILL_ID, WAN_ID = "black-forest-labs/FLUX.1-Fill-dev", "Wan-AI/Wan2.1-T2V-1.3B-Diffusers"
 # Removed, nothing is amiss: no part is read through them, or another file says the same.
@@ -67,32 +65,23 @@ def test_the_layout_is_the_hubs(fill: Path, wan: Path) -> None:
         assert found == {f"{part}/{name}".strip("/") for part, own in files.items() for name in own}
 
 
-@pytest.fixture
-def own_precision() -> Iterator[None]:
-    """accelerate keeps the precision of the first training for the whole process."""
-    AcceleratorState._reset_state(reset_partial_state=True)
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
-
-
-def test_both_halves_run(
-    fill: Path, wan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_precision: None
-) -> None:
+def test_both_halves_run(fill: Path, wan: Path, tmp_path: Path) -> None:
     """All six stages, in the profile's bfloat16."""
-    run = FullRun(tmp_path / "run", str(fill), str(wan))
+    run = full_world(tmp_path / "run", str(fill), str(wan))
     for stage in STAGES:
-        run.stage(stage, monkeypatch)
-    info = json.loads((run.out / "infrared" / "info.json").read_text())
+        done = run.run(stage)
+        assert done.returncode == 0, done.stderr
+    info = json.loads((run.out("infrared") / "info.json").read_text())
     assert info["dtype"] == "bfloat16" and info["model"].startswith("files:")
     for name in ("00002D", "00003N"):
-        picture = np.asarray(Image.open(run.out / "infrared" / "adapter" / f"{name}.png"))
+        picture = np.asarray(Image.open(run.out("infrared") / "adapter" / f"{name}.png"))
         assert picture.shape == (PANEL_PX, PANEL_PX) and picture.std() > 0
-    bank = ReferenceBank.load(run.out / "ref_banks" / "mug.safetensors")
+    bank = ReferenceBank.load(run.out("ref_banks") / "mug.safetensors")
     assert sorted(bank.layers) == list(range(30))
     assert bank.layers[0]["key"].dtype == torch.bfloat16
-    assert (run.out / "edits" / "mug").is_dir()
+    assert (run.out("edits") / "mug").is_dir()
     for half in ("infrared", "edit"):
-        assert json.loads((run.out / "metrics" / f"{half}.json").read_text())
+        assert json.loads((run.out("metrics") / f"{half}.json").read_text())
 
 
 def test_tied_embeddings_are_those_stored(wan: Path) -> None:
@@ -189,11 +178,11 @@ def test_the_hub_is_out_of_reach_for_fill(part: str) -> None:
     ],
 )
 def test_a_stage_exits_with_2_and_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, name: str, setting: str
+    tmp_path: Path, stage: str, name: str, setting: str
 ) -> None:
-    run = FullRun(tmp_path / "run", FILL_ID, WAN_ID)
-    run.stage("prepare_triptychs", monkeypatch)
-    done = run_module(f"stages.{stage}", *run.arguments(stage))
+    run = full_world(tmp_path / "run", FILL_ID, WAN_ID)
+    assert run.run("prepare_triptychs").returncode == 0
+    done = run.run(stage)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     line = done.stderr.strip().splitlines()[-1]

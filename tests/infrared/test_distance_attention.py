@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -35,7 +35,6 @@ def exact(q: Tensor, k: Tensor, v: Tensor, query_grid: Tensor, key_grid: Tensor)
 
 
 @given(rows=st.integers(1, 5), columns=st.integers(1, 5), channels=st.sampled_from([1, 4, 8, 32]))
-@settings(deadline=None, max_examples=20)
 def test_it_is_the_softmax_of_biased_logits(rows: int, columns: int, channels: int) -> None:
     grids = panel_grid(rows, columns, 2), panel_grid(rows, columns, 1)
     q, k, v = draw(len(grids[0]), len(grids[1]), channels)

@@ -1,12 +1,11 @@
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from refract.media.panel_pixels import percentile_range, same_aspect, square_panel, to_eight_bits
 
 
 @given(height=st.integers(8, 60), width=st.integers(8, 60))
-@settings(deadline=None, max_examples=30)
 def test_panels_are_square_and_centred(height: int, width: int) -> None:
     columns = np.broadcast_to(np.arange(width, dtype=np.uint8), (height, width))
     panel = square_panel(np.ascontiguousarray(columns), 16)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -25,7 +25,6 @@ def test_frames_do_not_leak_into_each_other() -> None:
     assert not grown[2].any()
 
 
-@settings(max_examples=30)
 @given(MASKS, st.integers(0, 4))
 def test_growing_keeps_and_shrinking_removes(mask: np.ndarray, px: int) -> None:
     assert (grow(mask, px) >= mask).all()

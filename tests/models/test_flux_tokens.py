@@ -4,7 +4,7 @@ import refract.models.torchvision_compat  # noqa: F401  (before diffusers)
 import pytest
 import torch
 from diffusers import FluxFillPipeline
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from refract.models.flux_tokens import (
@@ -20,7 +20,6 @@ sides = st.integers(1, 5)
 
 
 @given(batch=st.integers(1, 3), channels=st.integers(1, 4), rows=sides, columns=sides)
-@settings(deadline=None, max_examples=30)
 def test_unpacking_inverts_packing(batch: int, channels: int, rows: int, columns: int) -> None:
     latents = torch.randn(batch, channels, 2 * rows, 2 * columns)
     assert torch.equal(unpack_latents(pack_latents(latents), rows, columns), latents)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from math import isclose
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from refract.evaluation.edits.evaluation import strength_key
@@ -21,7 +21,6 @@ from refract.report.variants import curve_strength, variant_label
 NUMBERS = st.floats(-1e6, 1e6, allow_nan=False, width=32)
 
 
-@settings(max_examples=40)
 @given(st.dictionaries(st.text(), st.text() | st.floats(allow_nan=False, allow_infinity=False)))
 def test_script_json_says_the_same_without_a_letter_of_markup(data: dict[str, object]) -> None:
     text = script_json(data)

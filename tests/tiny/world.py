@@ -62,6 +62,18 @@ _CHANGES: dict[str, Any] = {
 }  # fmt: skip
 
 
+_FULL_CHANGES: dict[str, Any] = {
+    "prepare_triptychs": {"source": "scenes", "panel_px": PANEL_PX},
+    "ir_adapter": {"steps": 2},  # of 10000
+    "infer_ir": {"steps": 2},  # of 28
+    "ref_bank": {"infrared_steps": 2},  # of 28
+    "flowalign": {  # 50 steps, 49 frames of 832 x 480
+        "steps": 4, "frames": FRAMES, "width": WIDTH, "height": HEIGHT, "strength_curve": [0.5],
+    },
+    "evaluate": {"clip_model": "clip", "bootstrap": 100, "sheet_items": 2, "votes": None},
+}  # fmt: skip
+
+
 class World:
     """A folder with settings, data, models, outputs and item store; paths in it are relative."""
 
@@ -166,15 +178,38 @@ def write_world(folder: Path) -> World:
     from tests.tiny.fill import write_tiny_fill
     from tests.tiny.wan import save_tiny_wan
 
-    world = World(folder)
-    with (ROOT / "params.yaml").open() as file:
-        params = YAML(typ="safe", pure=True).load(file)
-    world.put("params.yaml", json.dumps(_merged(params, _CHANGES)))
-    _write_scenes(world)
-    _write_case(world)
+    world = _with_data(folder, _read_yaml("params.yaml"), _CHANGES)
     write_tiny_fill(folder / "fill")
     save_tiny_wan(folder / "wan")
     write_tiny_clip(folder / "clip")
+    return world
+
+
+def full_world(folder: Path, fill: str, wan: str) -> World:
+    """The full profile, but for sizes and how long things take; fill, wan: folders or hub ids.
+
+    Types, layers, samplers, modes, scales, prompt lengths, ... are the profile's.
+    """
+    from tests.tiny.clip import write_tiny_clip
+
+    full = _merged(_read_yaml("params.yaml"), _read_yaml("profiles/full.yaml"))
+    models = {"infrared_model": {"path": fill}, "video_model": {"path": wan}}
+    world = _with_data(folder, full, _FULL_CHANGES | models)
+    write_tiny_clip(folder / "clip")
+    return world
+
+
+def _read_yaml(name: str) -> dict[str, Any]:
+    with (ROOT / name).open() as file:
+        content: dict[str, Any] = YAML(typ="safe", pure=True).load(file)
+    return content
+
+
+def _with_data(folder: Path, params: dict[str, Any], changes: dict[str, Any]) -> World:
+    world = World(folder)
+    world.put("params.yaml", json.dumps(_merged(params, changes)))
+    _write_scenes(world)
+    _write_case(world)
     return world
 
 

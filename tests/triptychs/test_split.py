@@ -1,7 +1,7 @@
 import random
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from refract.base.errors import InputError
@@ -11,7 +11,6 @@ SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 
 
 @given(lengths=st.lists(st.integers(1, 6), min_size=12, max_size=60), seed=st.integers(0, 1000))
-@settings(deadline=None, max_examples=60)
 def test_sequences_stay_whole_and_shares_are_met(lengths: list[int], seed: int) -> None:
     sequences = [f"s{i}" for i, length in enumerate(lengths) for _ in range(length)]
     splits = assign_splits(sequences, SHARES, seed)
@@ -23,7 +22,6 @@ def test_sequences_stay_whole_and_shares_are_met(lengths: list[int], seed: int) 
 
 
 @given(seed=st.integers(0, 1000))
-@settings(deadline=None, max_examples=20)
 def test_the_order_of_the_items_does_not_matter(seed: int) -> None:
     sequences = [f"s{i % 17}" for i in range(60)]
     shuffled = random.Random(seed).sample(sequences, len(sequences))
@@ -47,7 +45,6 @@ def test_a_given_split_that_leaks_is_refused() -> None:
 
 @given(lengths=st.lists(st.integers(1, 6), min_size=2, max_size=40), seed=st.integers(0, 1000))
 @example(lengths=[1, 5, 6, 4, 1, 1, 6, 6, 6], seed=0)  # 4.5 wanted
-@settings(max_examples=60)
 def test_val_is_taken_from_train_in_whole_sequences(lengths: list[int], seed: int) -> None:
     own = {
         f"{sequence}-{frame}": (f"s{sequence}", "train")
