@@ -32,7 +32,6 @@ from tests.tiny.edit import Workshop
 from tests.tiny.fill import PROMPT, write_triptychs
 
 ROOT = Path(__file__).parents[2]
-TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
 INFER = {
     "steps": 2, "guidance": None, "prompt": None, "match_training": True, "batch": 2,
     "input": None, "samples": 1, "bits": 8,
@@ -74,17 +73,15 @@ class World(NamedTuple):
         return [f"stages.{name}", *(f"--{option}={path}" for option, path in paths.items())]
 
 
-def launch(*command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """`python <command>`, a real launch."""
-    return subprocess.run(
-        [sys.executable, *command],
-        cwd=ROOT,
-        env=os.environ | {"REFRACT_DEVICE": "cpu"} | variables,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+def launch(*stage: str, code: int = 0, **variables: str) -> str:
+    """What a stage says that starts itself in two processes, and ends with `code`."""
+    own = {"REFRACT_DEVICE": "cpu", "REFRACT_PROCESSES": "2"}
+    done = subprocess.run(
+        [sys.executable, "-m", *stage], cwd=ROOT, env=os.environ | own | variables,
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    return done.stderr
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -140,21 +137,15 @@ def one(world: World) -> Path:
 
 @pytest.fixture(scope="module")
 def two(world: World, one: Path) -> tuple[Path, dict[str, str]]:
-    """State folder of two processes and what each stage said; one stage is started by torchrun."""
+    """State folder of two processes and what each stage said; one stage launches them itself."""
     state = world.shop.folder / "state_of_two"
     said = {}
     for name in STAGES:
         stage = world.stage(name, world.shop.folder / "two" / name)
-        if name == "infer_ir":
+        if name == "extract_ref_banks":
+            said[name] = launch(*stage, REFRACT_STATE=str(state))
+        else:
             said[name] = run_processes(*stage, env={"REFRACT_STATE": str(state)})
-            continue
-        by_hand = name == "flowalign_edit"
-        asked = {} if by_hand else {"REFRACT_PROCESSES": "2"}
-        done = launch(
-            *(TORCHRUN if by_hand else ()), "-m", *stage, REFRACT_STATE=str(state), **asked
-        )
-        assert done.returncode == 0, done.stderr
-        said[name] = done.stderr
     return state, said
 
 
@@ -209,11 +200,10 @@ def test_an_error_in_one_process_ends_all_with_its_line(world: World, tmp_path: 
     broken = world.cases["can"].model_copy(update={"target_image": str(photo)})
     own = world._replace(cases={"cup": cup, "can": broken})
     stage = own.stage("extract_ref_banks", tmp_path / "out")
-    done = launch("-m", *stage, REFRACT_STATE=str(tmp_path), REFRACT_PROCESSES="2")
-    assert done.returncode == 2
-    last = done.stderr.splitlines()[-1]
+    said = launch(*stage, code=2, REFRACT_STATE=str(tmp_path))
+    last = said.splitlines()[-1]
     assert last.startswith(f"refract extract_ref_banks: error: case can: {photo}")
-    assert done.stderr.count("error:") == 1 and "Traceback" not in done.stderr
+    assert said.count("error:") == 1 and "Traceback" not in said
     assert not (tmp_path / "out").exists()
     assert len(list((tmp_path / "extract_ref_banks").glob("[!.]*"))) == 1, "the other's is kept"
 
