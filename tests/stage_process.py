@@ -21,6 +21,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+import psutil
+
 ROOT = Path(__file__).parents[1]
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
@@ -137,6 +139,23 @@ def run_processes(module: str, *arguments: str | Path, env: Mapping[str, str] | 
     said = "".join(done.stderr for done in ended)
     assert [done.returncode for done in ended] == [0, 0], said
     return said
+
+
+def all_end(*pids: int, patience: float = 10.0) -> bool:
+    """Whether these processes end within `patience` seconds; a zombie has."""
+    deadline = time.monotonic() + patience
+    while running := any(map(_lives, pids)):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.05)
+    return not running
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _become(

@@ -52,7 +52,6 @@ class OtherRun:
     def __init__(self) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-c", OTHER_RUN],
-            env=os.environ | {"PYTHONPATH": f"{ROOT}/src"},
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -5,13 +5,13 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
 
 from refract.base.errors import InputError
 from refract.pipeline.launcher import wanted_processes
+from tests.stage_process import all_end
 
 ROOT = Path(__file__).parents[2]
 HEADER = """
@@ -35,7 +35,7 @@ def start(tmp_path: Path, body: str, processes: int = 2) -> subprocess.Popen[str
     script = tmp_path / "stage.py"
     script.write_text(HEADER + textwrap.dedent(body) + "\nrun_stage('demo', main)\n")
     variables = {
-        "REFRACT_PROCESSES": str(processes), "REFRACT_DEVICE": "cpu", "PYTHONPATH": f"{ROOT}/src",
+        "REFRACT_PROCESSES": str(processes), "REFRACT_DEVICE": "cpu",
         "TMPDIR": str(tmp_path),
     }  # fmt: skip
     return subprocess.Popen(
@@ -104,10 +104,7 @@ def test_no_process_outlives_its_launcher(tmp_path: Path, way: signal.Signals, c
     assert stage.returncode == code
     interrupted = "refract demo: error: interrupted; finished items are kept\n"
     assert err == (interrupted if way is signal.SIGINT else "")
-    deadline = time.monotonic() + 10
-    while any(map(_is_running, workers)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(map(_is_running, workers))
+    assert all_end(*workers)
 
 
 def test_of_several_interrupted_processes_the_first_says_so(tmp_path: Path) -> None:
@@ -115,7 +112,7 @@ def test_of_several_interrupted_processes_the_first_says_so(tmp_path: Path) -> N
     script = tmp_path / "stage.py"
     body = "def main():\n    raise KeyboardInterrupt\n"
     script.write_text(f"{HEADER}\n{body}run_stage('demo', main)\n")
-    own = os.environ | {"RANK": "1", "PYTHONPATH": f"{ROOT}/src"}
+    own = os.environ | {"RANK": "1"}
     done = subprocess.run([sys.executable, str(script)], env=own, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (130, b"")
 
@@ -128,7 +125,7 @@ def test_a_process_whose_launcher_died_first_does_not_start(tmp_path: Path) -> N
         "from refract.pipeline.stage_runner import run_stage\n"
         "run_stage('demo', lambda: print('ran'))\n"
     )
-    gone = os.environ | {"REFRACT_LAUNCHER_PID": "1", "PYTHONPATH": f"{ROOT}/src"}
+    gone = os.environ | {"REFRACT_LAUNCHER_PID": "1"}
     command = [sys.executable, str(script)]
     done = subprocess.run(command, env=gone, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
@@ -145,10 +142,3 @@ def test_a_number_of_processes_that_is_none(monkeypatch: pytest.MonkeyPatch, val
 def test_numbers_of_processes(monkeypatch: pytest.MonkeyPatch, value: str, count: int) -> None:
     monkeypatch.setenv("REFRACT_PROCESSES", value)
     assert wanted_processes() == count
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (ProcessLookupError, FileNotFoundError):
-        return False

@@ -1,14 +1,14 @@
 """The runner as a process: exit codes, one-line errors, death with the parent, start-up time."""
 
-import os
 import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.stage_process import all_end
 
 HEADER = """
 import sys
@@ -147,15 +147,4 @@ def test_a_stage_dies_with_the_process_that_started_it(tmp_path: Path, shell: st
     child = int(parent.stdout.readline())
     parent.send_signal(signal.SIGKILL)
     parent.wait(10)
-    deadline = time.monotonic() + 10
-    while _is_running(child) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not _is_running(child)
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (ProcessLookupError, FileNotFoundError):
-        return False
+    assert all_end(child)
