@@ -92,7 +92,7 @@ def _case(root: Path, name: str, *, masks: bool) -> str:
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     """What the stages before evaluate leave behind, in a folder of its own."""
-    folder = tmp_path_factory.mktemp("run")
+    folder = tmp_path_factory.mktemp("evaluation") / "run"
     _triptychs(folder / "triptychs")
     _infrared(folder / "infrared")
     (folder / "banks").mkdir()
@@ -110,7 +110,11 @@ def outputs(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
 
 @pytest.fixture
 def run(outputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy that a test may break, as the working directory: cases name files relative to it."""
+    """A copy that a test may break, as the working directory: cases name files relative to it.
+
+    All share an item store, so that what is not broken is measured once.
+    """
+    monkeypatch.setenv("REFRACT_STATE", str(outputs.with_name("state")))
     folder = Path(shutil.copytree(outputs, tmp_path / "run"))
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["evaluate", *ARGUMENTS])
@@ -198,7 +202,7 @@ def test_votes_become_preference_rates(run: Path) -> None:
     assert _summary(run, "edit")["preference"]["product"]["rate"] == 1.0
 
 
-def test_two_runs_write_the_same_bytes(run: Path) -> None:
+def test_two_runs_write_the_same_bytes(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def written() -> dict[str, bytes]:
         folders = ("metrics", "plots", "report")
         files = [path for folder in folders for path in (run / folder).rglob("*")]
@@ -206,6 +210,7 @@ def test_two_runs_write_the_same_bytes(run: Path) -> None:
 
     evaluate.main()
     first = written()
+    monkeypatch.setenv("REFRACT_STATE", str(run.with_name("empty")))
     evaluate.main()
     assert written() == first
 

@@ -91,9 +91,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def slots(state: Path) -> dict[str, list[str]]:
     """Keys of all items by store."""
-    return {
-        folder.name: sorted(slot.name for slot in folder.iterdir()) for folder in state.iterdir()
-    }
+    stores = (folder for folder in state.iterdir() if folder.name != "cores")
+    return {folder.name: sorted(slot.name for slot in folder.iterdir()) for folder in stores}
 
 
 def computed(said: str) -> list[int]:
