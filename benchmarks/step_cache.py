@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from benchmarks.tables import describe_machine, markdown_table
 from benchmarks.timing import CLOCKS, Timings, time_interleaved
 from refract.base.errors import InputError
-from refract.editing.cases.items import EditRequest, read_source_clip
 from refract.editing.cases.latent_case import LatentCaseEdit
 from refract.editing.cases.models import EditModels
+from refract.editing.cases.request import EditRequest, read_source_clip
 from refract.editing.samplers.latent_edit import FlowSettings, edit_latents
 from refract.editing.samplers.source_branch import compute_source_branch, source_velocity_of
 from refract.editing.samplers.wan_velocity import WanVelocity
@@ -77,7 +77,7 @@ class CachedEdit:
         velocity = WanVelocity(self.transformer, self.contexts)
         with step_cache(self.transformer, threshold):
             source = compute_source_branch(
-                source_velocity_of(velocity, settings.sampler, settings.source_guidance),
+                source_velocity_of(velocity, settings.algorithm.source, settings.source_guidance),
                 self.x_src,
                 settings.sigmas,
                 settings.seed,

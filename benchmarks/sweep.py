@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from benchmarks.tables import describe_machine, markdown_table
 from benchmarks.timing import CLOCKS, Timings, time_interleaved
 from refract.base.errors import InputError
-from refract.editing.cases.items import EditRequest
 from refract.editing.cases.latent_case import LatentCaseEdit, reference_settings
 from refract.editing.cases.models import EditModels
+from refract.editing.cases.request import EditRequest
 from refract.editing.reference.attention import reference_attention
 from refract.editing.reference.job import BankJob
 from refract.editing.reference.photo import find_reference_photo

@@ -60,8 +60,8 @@ def main() -> None:
     own = {name: with_overrides(params, name, case) for name, case in cases.items()}
     launch_processes()
 
-    from refract.editing.cases.items import EditRequest
     from refract.editing.cases.job import EditJob
+    from refract.editing.cases.request import EditRequest
     from refract.editing.reference.photo import find_reference_photo, warn_of_unwatched_files
     from refract.models.determinism import make_deterministic
 

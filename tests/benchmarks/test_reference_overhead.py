@@ -30,7 +30,7 @@ from benchmarks.sweep import (
 )
 from benchmarks.timing import Timings
 from benchmarks.wan_step import Shape, Step, reference_flops, step_flops
-from refract.editing.cases.items import EditRequest
+from refract.editing.cases.request import EditRequest
 from refract.models.wan_rope import rotate
 from refract.params.edit_stage import EditParams
 from tests.tiny.edit import Workshop, tiny_model

@@ -56,7 +56,7 @@ def source_of(
     shape: tuple[int, ...] = (1, 4, 3, 4, 6),
 ) -> SourceBranch:
     velocity = WanVelocity(transformer, contexts)
-    evaluate = source_velocity_of(velocity, settings.sampler, settings.source_guidance)
+    evaluate = source_velocity_of(velocity, settings.algorithm.source, settings.source_guidance)
     x_src = draw(*shape, seed=9)
     return compute_source_branch(evaluate, x_src, settings.sigmas, settings.seed, torch.float32)
 

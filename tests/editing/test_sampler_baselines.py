@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from refract.base.errors import InputError
 from refract.editing.cases.baselines import baseline_requests
-from refract.editing.cases.items import EditRequest, plain_keys
+from refract.editing.cases.keys import plain_keys
+from refract.editing.cases.request import EditRequest
 from refract.editing.samplers.flowedit import sample_flowedit
 from refract.editing.samplers.noise_levels import edit_sigmas
 from refract.editing.samplers.sdedit import sample_sdedit

@@ -63,7 +63,7 @@ def edit(
 
 def source(transformer: Any, contexts: Any, settings: FlowSettings, clip: int = 9) -> SourceBranch:
     velocity = WanVelocity(transformer, contexts)
-    evaluate = source_velocity_of(velocity, settings.sampler, settings.source_guidance)
+    evaluate = source_velocity_of(velocity, settings.algorithm.source, settings.source_guidance)
     with step_cache(transformer, settings.cache_threshold):
         return compute_source_branch(
             evaluate, draw(*SHAPE, seed=clip), settings.sigmas, settings.seed, torch.float32

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from refract.editing.cases.items import EditRequest
 from refract.editing.cases.job import EditJob
+from refract.editing.cases.request import EditRequest
 from refract.editing.reference.job import BankJob
 from refract.editing.reference.photo import find_reference_photo
 from refract.media.video_io import Clip, write_clip

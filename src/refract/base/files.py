@@ -1,4 +1,7 @@
-"""Files that are none: a pipe blocks whoever opens it, and a device may have no end."""
+"""Files as they come from users and stages: regular ones, JSON objects, a stage's info.json.
+
+A pipe blocks whoever opens it, and a device may have no end, so neither is opened.
+"""
 
 import json
 import stat
@@ -8,7 +11,9 @@ from typing import Any
 
 from refract.base.errors import InputError, shorten
 
-_KINDS = {
+INFO_NAME = "info.json"  # beside a stage's outputs: what they were made with, and from what
+
+_SPECIAL = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a device",
@@ -22,7 +27,7 @@ def refuse_special(path: Path) -> None:
     What is missing, a folder, or not to be looked at is left to whoever opens it.
     """
     try:
-        kind = _KINDS.get(stat.S_IFMT(path.stat().st_mode))
+        kind = _SPECIAL.get(stat.S_IFMT(path.stat().st_mode))
     except (OSError, ValueError):
         return
     if kind is not None:
@@ -54,6 +59,11 @@ def read_object(path: Path) -> dict[str, Any]:
         InputError: the file is no valid JSON or holds something else.
     """
     return read_json_object(path) if path.is_file() else {}
+
+
+def write_info(info: Mapping[str, Any], folder: Path) -> None:
+    """Write the facts on a stage's output beside it, keys sorted."""
+    (folder / INFO_NAME).write_text(json.dumps(info, indent=2, sort_keys=True) + "\n")
 
 
 def flatten(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -45,9 +45,9 @@ def measure_infrared(judge: Judge, triptychs: Path, infrared: Path, plots: Path)
 
 def _definitions(tree: Tree) -> Tree:
     """What each key means, once, whatever variant or time of day it stands under."""
-    found: Tree = {}
+    definitions: Tree = {}
     for key, _ in flatten(tree):
         if (definition := definition_of(key)) is not None and definition.better is not None:
             name = key.rpartition(".")[2].removesuffix("_low").removesuffix("_high")
-            found[name] = f"{definition.text} (better: {definition.better})"
-    return found
+            definitions[name] = f"{definition.text} (better: {definition.better})"
+    return definitions

@@ -1,6 +1,6 @@
 """Settings of the video edit."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -8,7 +8,6 @@ from refract.params.reference import Layers, VideoGrid
 from refract.params.section import Items, Section
 
 BaselineSampler = Literal["flowedit", "sdedit"]
-BASELINES = "baselines"  # the setting, and the folder of a case with its clips, <sampler>.mkv
 Words = Annotated[str, Field(min_length=1, max_length=200)]
 Strength = Annotated[
     float, Field(gt=0, le=1, description="part of the schedule that is run, from the noisy end")
@@ -87,7 +86,10 @@ class Baselines(Section):
 
     samplers: Annotated[
         Items[BaselineSampler],
-        Field(max_length=2, description="samplers to render; an empty list for none"),
+        Field(
+            max_length=len(get_args(BaselineSampler)),
+            description="samplers to render; an empty list for none",
+        ),
         AfterValidator(_check_distinct),
     ]
     flowedit: FlowEditBaseline
@@ -113,7 +115,7 @@ class FlowAlign(VideoGrid):
     model_config = ConfigDict(extra="forbid")
 
     sampler: Annotated[
-        Literal["flowalign", "flowedit", "sdedit", "vace"], Field(description="editing algorithm")
+        Literal["flowalign", BaselineSampler, "vace"], Field(description="editing algorithm")
     ]
     steps: Annotated[int, Field(ge=1, le=1000, description="steps of the whole schedule")]
     strength: Strength

@@ -8,7 +8,7 @@ from typing import Any
 
 from refract.base.atomic import replace_directory
 from refract.base.errors import InputError
-from refract.base.files import read_object
+from refract.base.files import INFO_NAME, read_object
 from refract.base.yaml_files import read_yaml
 from refract.evaluation.edits.evaluation import PLAIN, RESULT, SOURCE
 from refract.evaluation.infrared.evaluation import CONTROLS, RUN
@@ -21,7 +21,7 @@ from refract.report.infrared_scenes import infrared_scenes, own_pictures
 from refract.report.media import MediaFolder
 from refract.report.metric_rows import metric_files, metric_notes
 from refract.report.page import render_page
-from refract.report.provenance import INFO_NAME, digests, stage_facts
+from refract.report.provenance import digests, stage_facts
 from refract.report.script_data import script_data
 from refract.report.sweep import curve_charts
 from refract.report.tables import (

@@ -5,9 +5,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from refract.evaluation.directions import direction_of
-
-Better = Literal["higher", "lower", "one", "none"]  # one: the aim is a value of 1
+from refract.evaluation.directions import Better, direction_of
 
 
 @dataclass(frozen=True)
@@ -23,7 +21,7 @@ class MetricFacts:
     digits: int = 3
     about: str = ""
     is_key: bool = False
-    better: Better = "none"
+    better: Better | Literal["none"] = "none"
 
     def text(self, value: float) -> str:
         """The value as it stands on the page, without its unit; a true minus sign."""
@@ -101,7 +99,7 @@ def metric_facts(key: str) -> MetricFacts:
     return MetricFacts(key, label, digits=4, better=_better(key))
 
 
-def _better(key: str) -> Better:
+def _better(key: str) -> Better | Literal["none"]:
     direction = direction_of(key)
     if direction is None:
         return "none"
@@ -111,8 +109,9 @@ def _better(key: str) -> Better:
 def in_order(keys: Iterable[str]) -> list[MetricFacts]:
     """Facts of metrics: key figures first, then known ones, then the others as they come."""
     places = {facts.label: place for place, facts in enumerate(_KNOWN)}
-    found = [metric_facts(key) for key in keys]
-    return sorted(found, key=lambda f: (not f.is_key, places.get(f.label, len(places))))
+    return sorted(
+        map(metric_facts, keys), key=lambda f: (not f.is_key, places.get(f.label, len(places)))
+    )
 
 
 def merit(facts: MetricFacts, value: float) -> float:

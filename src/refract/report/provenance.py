@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from refract.base.files import flatten, read_object
+from refract.base.files import INFO_NAME, flatten, read_object
 
-INFO_NAME = "info.json"
 _CHUNK = 1 << 20
 
 

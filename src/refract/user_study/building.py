@@ -9,7 +9,7 @@ from pathlib import Path
 
 from refract.base.atomic import replace_directory
 from refract.base.errors import InputError, shorten
-from refract.editing.cases.items import PLAIN_CLIP, REFERENCE_CLIP, SOURCE_CLIP
+from refract.editing.cases.outputs import PLAIN_CLIP, REFERENCE_CLIP, SOURCE_CLIP
 from refract.editing.reference.photo import find_reference_photo
 from refract.evaluation.votes.study_key import StudyKey, load_key, write_key
 from refract.media.video_io import Clip, read_clip

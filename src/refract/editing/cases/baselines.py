@@ -3,7 +3,7 @@
 import logging
 from dataclasses import replace
 
-from refract.editing.cases.items import EditRequest
+from refract.editing.cases.request import EditRequest
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +31,8 @@ def baseline_requests(request: EditRequest) -> dict[str, EditRequest]:
 
 def _baseline(request: EditRequest, sampler: str) -> EditRequest:
     params = request.params
-    own = params.flowalign.baselines.model_dump()[sampler]
-    flow = params.flowalign.model_copy(update={"sampler": sampler, **own})
+    settings = params.flowalign.baselines.model_dump()[sampler]
+    flow = params.flowalign.model_copy(update={"sampler": sampler, **settings})
     return replace(
         request,
         params=params.model_copy(update={"flowalign": flow}),

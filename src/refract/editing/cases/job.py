@@ -1,6 +1,5 @@
 """Edit every case: plain, and with its reference at each strength of the curve."""
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -11,19 +10,18 @@ import torch
 
 from refract.base.atomic import replace_directory
 from refract.base.errors import InputError
+from refract.base.files import write_info
 from refract.editing.cases.baselines import baseline_requests
-from refract.editing.cases.items import (
+from refract.editing.cases.keys import EditKeys, PlainKeys, edit_keys, plain_keys, settings_read
+from refract.editing.cases.models import EditModels
+from refract.editing.cases.outputs import (
+    BASELINES_FOLDER,
+    CURVE_FOLDER,
     PLAIN_CLIP,
     REFERENCE_CLIP,
     SOURCE_CLIP,
-    EditKeys,
-    EditRequest,
-    PlainKeys,
-    edit_keys,
-    plain_keys,
-    settings_read,
 )
-from refract.editing.cases.models import EditModels
+from refract.editing.cases.request import EditRequest
 from refract.editing.cases.views import write_views
 from refract.editing.reference.bank import ReferenceBank
 from refract.params.cases import INFRARED_REFERENCE
@@ -36,13 +34,17 @@ from refract.pipeline.shared_items import own_share, progress_bar
 
 logger = logging.getLogger(__name__)
 
-INFO_NAME = "info.json"
 NO_SOURCE_MASK = "vace without source_mask"
 
-Work = tuple[EditRequest, PlainKeys]
+
+class Work(NamedTuple):
+    """One edit to have: a case's own, or one of its baselines."""
+
+    request: EditRequest
+    keys: PlainKeys
 
 
-class Planned(NamedTuple):
+class PlannedCase(NamedTuple):
     """One case with the keys of its items, and its baselines by sampler."""
 
     request: EditRequest
@@ -50,13 +52,13 @@ class Planned(NamedTuple):
     baselines: dict[str, Work]
 
     def works(self) -> list[Work]:
-        return [(self.request, self.keys), *self.baselines.values()]
+        return [Work(self.request, self.keys), *self.baselines.values()]
 
 
 class _Plan(NamedTuple):
     """Every case to have, the keys that the store lacks, and how many items it has."""
 
-    cases: list[Planned]
+    cases: list[PlannedCase]
     missing: frozenset[str]
     hits: int
 
@@ -85,36 +87,35 @@ class EditJob:
             with replace_directory(output) as folder:
                 for case in cases:
                     self._fill(folder / case.request.name, case)
-                text = json.dumps(self._info(cases), indent=2, sort_keys=True)
-                (folder / INFO_NAME).write_text(text + "\n")
+                write_info(self._info(cases), folder)
             logger.info("edits: %d cases, %d items hit, %d computed", len(requests), hits, computed)
 
     def _plan(self, requests: Sequence[EditRequest]) -> _Plan:
         cases = [self._planned(request) for request in requests]
-        keys = {key for case in cases for _, own in case.works() for key in own.all()}
+        keys = {key for case in cases for work in case.works() for key in work.keys.all()}
         missing = frozenset(key for key in keys if self.store.get(key) is None)
         return _Plan(cases, missing, self.store.hits)
 
-    def _planned(self, request: EditRequest) -> Planned:
+    def _planned(self, request: EditRequest) -> PlannedCase:
         identity = self.models.of(request).identity  # baselines are by the same model
         baselines = {
-            sampler: (own, plain_keys(own, self.store, identity))
-            for sampler, own in baseline_requests(request).items()
+            sampler: Work(baseline, plain_keys(baseline, self.store, identity))
+            for sampler, baseline in baseline_requests(request).items()
         }
-        return Planned(request, edit_keys(request, self.store, identity), baselines)
+        return PlannedCase(request, edit_keys(request, self.store, identity), baselines)
 
     def _compute(
-        self, cases: Sequence[Planned], missing: frozenset[str], processes: Processes
+        self, cases: Sequence[PlannedCase], missing: frozenset[str], processes: Processes
     ) -> None:
         """Each process does the edits of its share, those with one source branch together."""
 
         def lacking(work: Work) -> frozenset[str]:
-            return missing.intersection(work[1].all())
+            return missing.intersection(work.keys.all())
 
         works = [work for case in cases for work in case.works() if lacking(work)]
         if not works:
             return
-        self.models.embed([request for request, _ in works], processes)
+        self.models.embed([work.request for work in works], processes)
         share = own_share(processes, works, lacking)
         total = len(frozenset[str]().union(*map(lacking, share)))
         with progress_bar(processes, total, "edits", "item") as bar:
@@ -152,7 +153,7 @@ class EditJob:
             return self.store.folder / keys.plain / PLAIN_CLIP
         return self.store.folder / key / REFERENCE_CLIP
 
-    def _fill(self, folder: Path, case: Planned) -> None:
+    def _fill(self, folder: Path, case: PlannedCase) -> None:
         """Lay out the outputs of one case; the source branches stay in the store."""
         folder.mkdir()
         store, request, keys = self.store.folder, case.request, case.keys
@@ -163,11 +164,14 @@ class EditJob:
         for strength in request.curve:
             key = keys.variants.get(strength)
             clip = store / key / REFERENCE_CLIP if key else store / keys.plain / PLAIN_CLIP
-            _link(clip, folder / "curve" / f"{strength:g}.mkv")
-        for sampler, (_, own) in case.baselines.items():
-            _link(store / own.plain / PLAIN_CLIP, folder / BASELINES / f"{sampler}.mkv")
+            _link(clip, folder / CURVE_FOLDER / f"{strength:g}.mkv")
+        for sampler, baseline in case.baselines.items():
+            _link(
+                store / baseline.keys.plain / PLAIN_CLIP,
+                folder / BASELINES_FOLDER / f"{sampler}.mkv",
+            )
 
-    def _info(self, planned: Iterable[Planned]) -> dict[str, Any]:
+    def _info(self, planned: Iterable[PlannedCase]) -> dict[str, Any]:
         cases = {case.request.name: self._case_info(case) for case in planned}
         return {
             "device": device_kind(),
@@ -176,7 +180,7 @@ class EditJob:
             "cases": cases,
         }
 
-    def _case_info(self, case: Planned) -> dict[str, Any]:
+    def _case_info(self, case: PlannedCase) -> dict[str, Any]:
         request = case.request
         return {
             "video": request.case.video,
@@ -186,8 +190,8 @@ class EditJob:
             "reference": request.has_reference,
             "result_strength": request.result_strength,
             "baselines": {
-                sampler: settings_read(own.params.flowalign)
-                for sampler, (own, _) in case.baselines.items()
+                sampler: settings_read(baseline.request.params.flowalign)
+                for sampler, baseline in case.baselines.items()
             },
             "fallbacks": _fallbacks(request),
             "model": self.models.of(request).identity,

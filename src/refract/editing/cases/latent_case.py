@@ -7,19 +7,14 @@ import torch
 from torch import Tensor
 
 from refract.base.errors import InputError
-from refract.editing.cases.items import (
-    PLAIN_CLIP,
-    REFERENCE_CLIP,
-    SOURCE_BRANCH,
-    SOURCE_CLIP,
-    EditRequest,
-    read_source_clip,
-)
+from refract.editing.cases.outputs import PLAIN_CLIP, REFERENCE_CLIP, SOURCE_CLIP
+from refract.editing.cases.request import EditRequest, read_source_clip
 from refract.editing.reference.bank import ReferenceBank
 from refract.editing.reference.edit import ReferenceSettings, edit_with_reference
 from refract.editing.samplers.edited_words import edited_tokens
 from refract.editing.samplers.latent_edit import FlowSettings, RegionSettings, edit_latents
 from refract.editing.samplers.noise_levels import edit_sigmas
+from refract.editing.samplers.registry import SAMPLERS
 from refract.editing.samplers.source_branch import (
     SourceBranch,
     compute_source_branch,
@@ -32,6 +27,8 @@ from refract.models.step_cache import step_cache
 from refract.models.wan import WanModel
 from refract.models.wan_latents import decode_frames, encode_frames
 from refract.params.edit_stage import EditParams
+
+_SOURCE_BRANCH = "source.safetensors"
 
 
 class LatentCaseEdit:
@@ -47,13 +44,12 @@ class LatentCaseEdit:
             "source": contexts[case.source_prompt].to(model.device),
             "target": contexts[case.target_prompt].to(model.device),
         }
-        if flow.sampler != "flowalign":
+        if SAMPLERS[flow.sampler].reads_negative:
             self.contexts["negative"] = contexts[flow.negative_prompt].to(model.device)
 
     @cached_property
     def settings(self) -> FlowSettings:
         flow = self.request.params.flowalign
-        assert flow.sampler != "vace"
         return FlowSettings(
             edit_sigmas(flow.steps, flow.strength, flow.shift),
             flow.guidance,
@@ -67,7 +63,7 @@ class LatentCaseEdit:
 
     @cached_property
     def source(self) -> SourceBranch:
-        return SourceBranch.load(self._slot / SOURCE_BRANCH, self.model.device)
+        return SourceBranch.load(self._slot / _SOURCE_BRANCH, self.model.device)
 
     @cached_property
     def fps(self) -> float:
@@ -84,15 +80,15 @@ class LatentCaseEdit:
         velocity = WanVelocity(self.model.transformer, self.contexts)
         with step_cache(self.model.transformer, settings.cache_threshold):
             branch = compute_source_branch(
-                source_velocity_of(velocity, settings.sampler, settings.source_guidance),
+                source_velocity_of(velocity, settings.algorithm.source, settings.source_guidance),
                 encode_frames(self.model.vae, clip.frames),
                 settings.sigmas,
                 settings.seed,
-                # FlowEdit's is a sum of two velocities, which the model's own type would round
-                self.model.dtype if settings.sampler == "flowalign" else torch.float32,
+                # A guided one is a sum of two velocities, which the model's own type would round
+                torch.float32 if settings.algorithm.source == "guided" else self.model.dtype,
             )
         write_clip(folder / SOURCE_CLIP, clip, "lossless")
-        branch.save(folder / SOURCE_BRANCH)
+        branch.save(folder / _SOURCE_BRANCH)
 
     def write_plain(self, folder: Path) -> None:
         """The edit without reference."""
@@ -127,7 +123,7 @@ class LatentCaseEdit:
     def _region(self) -> RegionSettings | None:
         params, case = self.request.params, self.request.case
         region = params.flowalign.region
-        if params.flowalign.sampler != "flowalign" or region.zeta_outside is None:
+        if region.zeta_outside is None or "region" not in SAMPLERS[params.flowalign.sampler].reads:
             return None
         tokens = edited_tokens(
             self.model.tokenizer,

@@ -10,10 +10,11 @@ from typing import Protocol
 from torch import Tensor
 
 from refract.base.errors import InputError
-from refract.editing.cases.items import EditRequest
 from refract.editing.cases.latent_case import LatentCaseEdit
+from refract.editing.cases.request import EditRequest
 from refract.editing.cases.vace_case import VaceCaseEdit
 from refract.editing.cases.vace_edit import reads_negative
+from refract.editing.samplers.registry import SAMPLERS
 from refract.models.identity import model_identity
 from refract.models.memory_options import memory_options
 from refract.models.vace import VaceModel
@@ -133,12 +134,12 @@ class EditModels:
         groups: dict[EditModel, list[EditRequest]] = defaultdict(list)
         for request in requests:
             groups[self.of(request)].append(request)
-        for model, own in groups.items():
-            model.embed(own, processes or Processes())
+        for model, group in groups.items():
+            model.embed(group, processes or Processes())
 
 
 def _reads_negative(request: EditRequest) -> bool:
     flow = request.params.flowalign
     if flow.sampler == "vace":
         return reads_negative(flow.guidance)
-    return flow.sampler != "flowalign"
+    return SAMPLERS[flow.sampler].reads_negative

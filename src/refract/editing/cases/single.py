@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from refract.base.errors import InputError
-from refract.editing.cases.items import EditRequest
 from refract.editing.cases.job import EditJob
+from refract.editing.cases.request import EditRequest
 from refract.editing.reference.job import BankJob
 from refract.models.determinism import make_deterministic
 from refract.params.cases import Case, with_overrides

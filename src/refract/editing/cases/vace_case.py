@@ -4,13 +4,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from refract.editing.cases.items import (
-    PLAIN_CLIP,
-    REFERENCE_CLIP,
-    SOURCE_CLIP,
-    EditRequest,
-    read_source_clip,
-)
+from refract.editing.cases.outputs import PLAIN_CLIP, REFERENCE_CLIP, SOURCE_CLIP
+from refract.editing.cases.request import EditRequest, read_source_clip
 from refract.editing.cases.vace_edit import (
     Embeddings,
     VaceSettings,

@@ -18,6 +18,6 @@ def write_views(folder: Path, source: Path, plain: Path, result: Path, photo: Pa
     columns = [clip.frames for clip in clips]
     if photo is not None:
         height, width = columns[0].shape[1:3]
-        whole = ImageOps.pad(Image.fromarray(read_rgb(photo)), (width, height), color="white")
-        columns.append(np.asarray(whole))
+        padded = ImageOps.pad(Image.fromarray(read_rgb(photo)), (width, height), color="white")
+        columns.append(np.asarray(padded))
     write_clip(folder / "side_by_side.mp4", Clip(side_by_side(columns), fps), "preview")

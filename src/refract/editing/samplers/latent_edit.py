@@ -9,11 +9,9 @@ import torch
 from torch import Tensor
 
 from refract.editing.samplers.edited_region import EditedRegion, edited_region
-from refract.editing.samplers.flowalign import sample_flowalign
-from refract.editing.samplers.flowedit import sample_flowedit
 from refract.editing.samplers.layer_choice import chosen_layers
-from refract.editing.samplers.sdedit import sample_sdedit
-from refract.editing.samplers.source_branch import Sampler, SourceBranch, source_velocity_of
+from refract.editing.samplers.registry import SAMPLERS, Sampler
+from refract.editing.samplers.source_branch import SourceBranch, source_velocity_of
 from refract.editing.samplers.velocity import Prompt, SourceVelocity
 from refract.editing.samplers.wan_velocity import Listener, WanVelocity
 from refract.models.step_cache import step_cache
@@ -21,7 +19,7 @@ from refract.models.step_cache import step_cache
 
 @dataclass(frozen=True)
 class RegionSettings:
-    """Where FlowAlign edits freely; see `edited_region`.
+    """Where a sampler with a region edits freely; see `edited_region`.
 
     tokens: prompt -> indices of the edited words' tokens. layers: as `ref_layers`.
     """
@@ -36,7 +34,7 @@ class RegionSettings:
 class FlowSettings:
     """sigmas: K + 1 noise levels. guidance: w. zeta: pull to the source. seed: of every eps.
 
-    source_guidance: classifier-free guidance of FlowEdit's source branch. cache_threshold: of
+    source_guidance: classifier-free guidance of a guided source branch. cache_threshold: of
     `step_cache`; a region has to be None with it, since a skipped layer shows nothing.
     """
 
@@ -44,10 +42,14 @@ class FlowSettings:
     guidance: float
     zeta: float
     seed: int
-    sampler: Sampler = "flowalign"
+    sampler: str = "flowalign"
     source_guidance: float = 1.0
     region: RegionSettings | None = None
     cache_threshold: float | None = None
+
+    @property
+    def algorithm(self) -> Sampler:
+        return SAMPLERS[self.sampler]
 
 
 def edit_latents(
@@ -75,39 +77,33 @@ def edit_latents(
     ):
         heard = (*listeners, region.at) if region else listeners
         velocity = WanVelocity(transformer, contexts, *heard)
-        common: dict[str, Any] = {
+        options: dict[str, Any] = {
             "guidance": settings.guidance,
             "generator": torch.Generator().manual_seed(settings.seed),
             "ref_guidance": ref_guidance,
             "on_step": on_step,
         }
-        if settings.sampler == "sdedit":
-            return sample_sdedit(velocity, source.x_src, settings.sigmas, **common)
-        common["source_velocity"] = _live(velocity, settings) if live_source else source.replay
-        if settings.sampler == "flowedit":
-            return sample_flowedit(velocity, source.x_src, settings.sigmas, **common)
-        return sample_flowalign(
-            velocity,
-            source.x_src,
-            settings.sigmas,
-            zeta=region.zeta if region else settings.zeta,
+        if settings.algorithm.source != "none":
+            options["source_velocity"] = _live(velocity, settings) if live_source else source.replay
+        if "zeta" in settings.algorithm.reads:
+            options["zeta"] = region.zeta if region else settings.zeta
             # A cache that missed the first step would take other steps than that of v_q, and equal
             # prompts would no longer leave the source untouched.
-            share_first_source=share_first_source and settings.cache_threshold is None,
-            **common,
-        )
+            no_cache = settings.cache_threshold is None
+            options["share_first_source"] = share_first_source and no_cache
+        return settings.algorithm.sample(velocity, source.x_src, settings.sigmas, **options)
 
 
 def _live(velocity: WanVelocity, settings: FlowSettings) -> SourceVelocity:
-    evaluate = source_velocity_of(velocity, settings.sampler, settings.source_guidance)
-    assert evaluate is not None, "SDEdit asks for no source velocity"
+    evaluate = source_velocity_of(velocity, settings.algorithm.source, settings.source_guidance)
+    assert evaluate is not None, "asked for by samplers with a source branch alone"
     return lambda _step, q, sigma: evaluate(q, sigma)
 
 
 @contextmanager
 def _region_of(transformer: Any, settings: FlowSettings) -> Iterator[EditedRegion | None]:
     region = settings.region
-    if region is None or settings.sampler != "flowalign":
+    if region is None or "region" not in settings.algorithm.reads:
         yield None
         return
     layers = chosen_layers(region.layers, len(transformer.blocks), "flowalign.region.layers")

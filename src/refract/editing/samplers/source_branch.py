@@ -17,7 +17,8 @@ from torch import Tensor
 from refract.editing.samplers.noise_levels import noised_sources
 from refract.editing.samplers.wan_velocity import WanVelocity
 
-Sampler = Literal["flowalign", "flowedit", "sdedit"]
+# How v_q is guided; `none` is a sampler without a source branch.
+SourceGuidance = Literal["none", "unguided", "guided"]
 
 
 @dataclass(frozen=True)
@@ -63,15 +64,15 @@ def compute_source_branch(
 
 
 def source_velocity_of(
-    velocity: WanVelocity, sampler: Sampler, guidance: float
+    velocity: WanVelocity, kind: SourceGuidance, guidance: float
 ) -> Callable[[Tensor, float], Tensor] | None:
-    """v_q(q, sigma) as a sampler takes it; None for SDEdit, which has no source branch.
+    """v_q(q, sigma) as a sampler takes it, None without a source branch.
 
-    guidance: classifier-free guidance of FlowEdit's v_q; FlowAlign's has none.
+    guidance: classifier-free guidance of a guided v_q, away from the negative prompt.
     """
-    if sampler == "sdedit":
+    if kind == "none":
         return None
-    if sampler == "flowalign":
+    if kind == "unguided":
         return velocity.at_source
 
     def guided(q: Tensor, sigma: float) -> Tensor:

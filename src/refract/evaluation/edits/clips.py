@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 from refract.base.errors import InputError
+from refract.editing.cases.outputs import BASELINES_FOLDER, CURVE_FOLDER
 from refract.editing.reference.photo import find_reference_photo
 from refract.evaluation.edits.evaluation import PLAIN, RESULT, SOURCE, strength_key
 from refract.evaluation.edits.scores import EditCase
@@ -14,14 +15,14 @@ from refract.media.mask_folder import read_masks
 from refract.media.product_image import load_product_image
 from refract.media.video_io import read_clip
 from refract.params.cases import INFRARED_REFERENCE, Case
-from refract.params.flowalign import BASELINES, BaselineSampler
+from refract.params.flowalign import BaselineSampler
 
 logger = logging.getLogger(__name__)
 
 
 def curve_strengths(edits: Path) -> list[float]:
     """The reference strengths rendered for the curve, read off the file names of all cases."""
-    return sorted({_strength(path) for path in edits.glob("*/curve/*.mkv")})
+    return sorted({_strength(path) for path in edits.glob(f"*/{CURVE_FOLDER}/*.mkv")})
 
 
 def _strength(path: Path) -> float:
@@ -48,10 +49,10 @@ def load_edit_case(
     """
     folder = edits / name
     clips = {variant: _read(folder / f"{variant}.mkv") for variant in (SOURCE, PLAIN, RESULT)}
-    for path in sorted((folder / "curve").glob("*.mkv")):
+    for path in sorted((folder / CURVE_FOLDER).glob("*.mkv")):
         clips[strength_key(_strength(path))] = _read(path)
     for sampler in get_args(BaselineSampler):
-        if (path := folder / BASELINES / f"{sampler}.mkv").is_file():
+        if (path := folder / BASELINES_FOLDER / f"{sampler}.mkv").is_file():
             clips[sampler] = _read(path)
     shape = clips[SOURCE].shape
     for variant, clip in clips.items():

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import torch
 
+from refract.evaluation.edits.clip_measures import CLIP_MEASURES
 from refract.evaluation.measures.perceptual import PerceptualDistance
 from refract.evaluation.measures.photo_similarity import ImageEncoder, PhotoSimilarity, cosines
 from refract.evaluation.measures.product import (
@@ -56,7 +57,7 @@ class CaseScorer:
     """Scores the clips of one case; what depends on source and photo alone is computed once.
 
     A clip equal to one already scored is not scored again. What the case, or the configuration,
-    lacks leaves its measures out: they have no key then. `edit_metric_definitions` says what each
+    lacks leaves its measures out: they have no key then. `definitions` says what each
     key means.
     """
 
@@ -87,7 +88,7 @@ class CaseScorer:
 
     def _measure(self, frames: Clip) -> Measured:
         features = self._features(frames)
-        parts = [self._motion.measures(frames, features)]
+        parts = [self._motion.measures(frames, features), self._simple(frames)]
         if self.case.prompt is not None:
             words = self._prompt_features
             parts.append(cosines(f"product.{self.clip_model.key}_t", features, words))
@@ -96,21 +97,36 @@ class CaseScorer:
             parts += self._background(frames, self.case.background)
         return with_fidelity(merged(*parts))
 
+    def _simple(self, frames: Clip) -> Measured:
+        """The measures that see the clip and its source alone."""
+        source = self.case.source
+        return Measured(
+            {
+                key: definition.measure(frames, source)
+                for key, definition in CLIP_MEASURES.items()
+                if definition.measure is not None
+            },
+            {},
+        )
+
     def _product(self, frames: Clip, features: torch.Tensor) -> list[Measured]:
         """Likeness to the photo: whole frames, and the product where both know where it is."""
         parts, region = [], self._product_region
         for similarity in self._similarities:
             is_clip = similarity.encoder is self.clip_model
-            own = features if is_clip else similarity.encoder.image_features(list(frames))
-            parts.append(similarity.frames(own))
+            seen = features if is_clip else similarity.encoder.image_features(list(frames))
+            parts.append(similarity.frames(seen))
             if region is not None:
                 parts.append(similarity.crops(frames, region))
         if region is not None:
             assert self.case.photo is not None
             parts.append(colour_measures(frames, region, self.case.photo))
         if self._finder is not None and region is not None:
-            found = self._finder.find(frames)
-            parts += [shape_measures(found, region), self._product_motion.measures(frames, found)]
+            product = self._finder.find(frames)
+            parts += [
+                shape_measures(product, region),
+                self._product_motion.measures(frames, product),
+            ]
         return parts
 
     def _background(self, frames: Clip, background: Region) -> list[Measured]:

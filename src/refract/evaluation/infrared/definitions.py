@@ -4,21 +4,11 @@ The one place to look a figure up; the report and the comparison of runs can rea
 the last part of a dotted key: `baseline.class_mean.psnr` is `psnr` of another variant.
 """
 
-from dataclasses import dataclass
-from typing import Literal
-
-Better = Literal["higher", "lower", "one"]  # one: 1 is the aim, both sides of it are worse
+from refract.evaluation.directions import MetricDefinition
+from refract.evaluation.measures.image import l1, psnr, ssim
 
 _INTERVAL_ENDS = ("_low", "_high")
 _PLAIN = "single channel, native resolution, no resize"
-
-
-@dataclass(frozen=True)
-class MetricDefinition:
-    """text: one line. better: which values are; None for what is no score."""
-
-    text: str
-    better: Better | None
 
 
 def _ms_ssim(scales: int) -> MetricDefinition:
@@ -44,11 +34,13 @@ DEFINITIONS: dict[str, MetricDefinition] = {
     "psnr": MetricDefinition(
         f"peak signal-to-noise ratio against the truth, dB, peak 255, at most 100; {_PLAIN}",
         "higher",
+        psnr,
     ),
     "ssim": MetricDefinition(
         "structural similarity, scikit-image, 11 x 11 Gaussian of sigma 1.5, K1 .01, K2 .03; "
         f"{_PLAIN}; Wang et al. 2004",
         "higher",
+        ssim,
     ),
     "ms_ssim": MetricDefinition(
         "multi-scale structural similarity, five scales, weights .0448 .2856 .3001 .2363 .1333, "
@@ -66,7 +58,7 @@ DEFINITIONS: dict[str, MetricDefinition] = {
         "transform, gray repeated to RGB; not LPIPS; after Zhang et al. 2018",
         "lower",
     ),
-    "l1": MetricDefinition(f"mean absolute error, fraction of full scale; {_PLAIN}", "lower"),
+    "l1": MetricDefinition(f"mean absolute error, fraction of full scale; {_PLAIN}", "lower", l1),
     "drift_px": MetricDefinition(
         "shift against the visible picture beyond the true infrared picture's own, px, at most 1/8 "
         "of the side (no likeness); scikit-image's phase correlation of the log of the gradient "

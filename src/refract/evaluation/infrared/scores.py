@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from refract.evaluation.infrared.baselines import luma
+from refract.evaluation.infrared.definitions import DEFINITIONS
 from refract.evaluation.infrared.scenes import Gray, Scene
 from refract.evaluation.measures.geometric_drift import geometry_scores, scene_geometry
-from refract.evaluation.measures.image import l1, psnr, ssim, to_unit
+from refract.evaluation.measures.image import to_unit
 from refract.evaluation.measures.ms_ssim import ms_ssim, ms_ssim_key
 from refract.evaluation.measures.perceptual import PerceptualDistance
 
@@ -40,9 +41,9 @@ class InfraredScorer:
             made = [pictures[place] for pictures in variants.values()]
             measured.append(self._measure(scene, made))
         # A measure that the smallest picture is too small for is one that no other has.
-        names = [name for name in measured[0][0] if all(name in one[0] for one in measured)]
+        names = [name for name in measured[0][0] if all(name in scores[0] for scores in measured)]
         return {
-            variant: {name: [one[place][name] for one in measured] for name in names}
+            variant: {name: [scores[place][name] for scores in measured] for name in names}
             for place, variant in enumerate(variants)
         }
 
@@ -53,15 +54,17 @@ class InfraredScorer:
         key = ms_ssim_key(min(truth.shape))
         shown = [as_rgb(picture) for picture in pictures]
         distances = self.perceptual(shown, [as_rgb(scene.infrared)] * len(shown))
-        found = []
+        measured = []
         for picture, distance in zip(pictures, distances, strict=True):
             image = to_unit(picture)
-            one = {"psnr": psnr(image, truth), "ssim": ssim(image, truth)}
+            values = {self.perceptual.key: distance, **geometry_scores(image, geometry)}
             if key is not None:
-                one[key] = ms_ssim(image, truth)
-            one |= {self.perceptual.key: distance, "l1": l1(image, truth)}
-            found.append(one | geometry_scores(image, geometry))
-        return found
+                values[key] = ms_ssim(image, truth)
+            for name, definition in DEFINITIONS.items():
+                if definition.measure is not None:
+                    values[name] = definition.measure(image, truth)
+            measured.append({name: values[name] for name in DEFINITIONS if name in values})
+        return measured
 
 
 def as_rgb(picture: Gray) -> NDArray[np.uint8]:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from refract.base.errors import InputError
-from refract.evaluation.measures.run_facts import INFO_NAME, read_info
+from refract.base.files import INFO_NAME
+from refract.evaluation.measures.run_facts import read_info
 from refract.media.segment_colours import CITYSCAPES
 
 ColourMap = NDArray[np.uint8]  # [H, W, 3]

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from refract.base.errors import InputError, shorten
-from refract.base.files import read_json_object
+from refract.base.files import INFO_NAME, read_json_object
 from refract.editing.reference.bank import ReferenceBank
 from refract.triptychs.panels.manifest import MANIFEST_NAME
 
-INFO_NAME = "info.json"
 INFRARED_KEYS = (
     "model", "mode", "steps", "samples", "guidance", "bits", "dtype", "device", "semantic_source",
 )  # fmt: skip

@@ -8,7 +8,6 @@ import torch
 from refract.evaluation.measures.motion import (
     ROUNDING_ERROR,
     relative_warp_error,
-    temporal_flickering,
     track_fidelity,
     warp_errors,
 )
@@ -71,11 +70,7 @@ class SourceMotion:
             ),
             self._warping(clip),
             Measured(
-                {
-                    "temporal.motion_fidelity_dis": track_fidelity(frame_flows(clip), self.flows),
-                    "temporal.flickering": temporal_flickering(clip),
-                },
-                {},
+                {"temporal.motion_fidelity_dis": track_fidelity(frame_flows(clip), self.flows)}, {}
             ),
         )
 
@@ -83,11 +78,13 @@ class SourceMotion:
         """`temporal.relative_warp_error`; a pair's error is a multiple of the source's mean."""
         key = "temporal.relative_warp_error"
         errors = warp_errors(clip, self.flows, self.hidden)
-        own = max(finite_mean(self._errors), ROUNDING_ERROR)
+        source_error = max(finite_mean(self._errors), ROUNDING_ERROR)
         score = relative_warp_error(errors, self._errors)
-        return Measured({key: score}, {key: [error / own for error in errors]})
+        return Measured({key: score}, {key: [error / source_error for error in errors]})
 
 
-def _relative(key: str, values: list[float], own: float) -> Measured:
+def _relative(key: str, values: list[float], of_source: float) -> Measured:
     """The values of pairs of frames as multiples of the source's mean."""
-    return Measured({key: finite_mean(values) / own}, {key: [value / own for value in values]})
+    return Measured(
+        {key: finite_mean(values) / of_source}, {key: [value / of_source for value in values]}
+    )

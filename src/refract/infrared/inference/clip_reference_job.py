@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from refract.base.errors import InputError
+from refract.base.files import INFO_NAME
 from refract.infrared.adapter.adapter_files import CONFIG_NAME, AdapterConfig, read_config
 from refract.infrared.inference.clip_reference import reference_prompt, write_infrared_reference
 from refract.infrared.inference.first_frame_map import FirstFrameMap, choose_map
@@ -20,7 +21,6 @@ from refract.pipeline.processes import Processes
 from refract.pipeline.shared_items import own_share
 
 _FILE = "infrared.png"
-_INFO = "info.json"  # of the triptychs
 BLACK_MAP = "black first_frame_map"
 
 
@@ -57,7 +57,7 @@ class InfraredReferenceJob:
             )
         self.adapter = adapter
         # Where the caller does not say, they lie as dvc.yaml has them: in one folder.
-        self.info = (triptychs or adapter.parent / "triptychs") / _INFO
+        self.info = (triptychs or adapter.parent / "triptychs") / INFO_NAME
         self.store = ItemStore(state_root(), "infrared_reference")
         self.processes = processes or Processes()
 

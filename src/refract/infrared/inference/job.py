@@ -1,6 +1,5 @@
 """Infrared pictures of the test split, of control maps, and of a user's own folder."""
 
-import json
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from PIL import Image
 
 from refract.base.atomic import replace_directory
 from refract.base.errors import InputError
-from refract.base.files import read_json_object
+from refract.base.files import INFO_NAME, read_json_object, write_info
 from refract.infrared.adapter.adapter_files import CONFIG_NAME, AdapterConfig, read_config
 from refract.infrared.inference.attention_job import AttentionJob, check_attention
 from refract.infrared.inference.generator import InfraredGenerator
@@ -40,7 +39,6 @@ from refract.pipeline.shared_items import in_batches, own_share, progress_bar
 
 logger = logging.getLogger(__name__)
 
-INFO_NAME = "info.json"
 ATTENTION_NAME = "attention_maps"
 
 
@@ -83,8 +81,7 @@ class InferenceJob:
                     materialise(store.folder / key, folder / scene.variant)
                 for name, slot in attention.items():
                     materialise(slot, folder / ATTENTION_NAME / name)
-                info = self._info(triptychs, scenes)
-                (folder / INFO_NAME).write_text(json.dumps(info, indent=2, sort_keys=True) + "\n")
+                write_info(self._info(triptychs, scenes), folder)
             logger.info("infrared: %d pictures, %d computed", len(scenes), computed)
 
     def _plan(self, triptychs: Path, store: ItemStore) -> _Plan:
@@ -251,8 +248,8 @@ class InferenceJob:
             )
 
     def _info(self, triptychs: Path, scenes: Sequence[SceneSource]) -> dict[str, Any]:
-        prepared = triptychs / INFO_NAME
-        source = read_json_object(prepared) if prepared.exists() else {}
+        path = triptychs / INFO_NAME
+        prepared = read_json_object(path) if path.exists() else {}
         variants = sorted({scene.variant for scene in scenes})
         return {
             "steps": self.settings.steps,
@@ -267,6 +264,6 @@ class InferenceJob:
             "model": self.identity,
             "mode": self.config.mode,
             "prompt": self.settings.prompt or self.config.prompt,
-            "semantic_source": source.get("semantic_source", "unknown"),
+            "semantic_source": prepared.get("semantic_source", "unknown"),
             "counts": {v: sum(scene.variant == v for scene in scenes) for v in variants},
         }

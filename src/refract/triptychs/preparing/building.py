@@ -1,6 +1,5 @@
 """From a raw data set to a folder of triptychs with manifest, split and a note on what was done."""
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from tqdm import tqdm
 
 from refract.base.atomic import replace_directory
 from refract.base.errors import InputError
+from refract.base.files import write_info
 from refract.params.prepare_triptychs import PrepareTriptychs
 from refract.pipeline.import_closure import closure
 from refract.pipeline.item_store import ItemStore, hash_file, materialise, state_root
@@ -24,8 +24,6 @@ from refract.triptychs.preparing.panels import BORDER, KIND, build_triptych, not
 from refract.triptychs.preparing.split import assign_splits, check_leaks, hold_out_val
 
 logger = logging.getLogger(__name__)
-
-INFO_NAME = "info.json"
 
 
 def prepare_triptychs(settings: PrepareTriptychs, seed: int, output: Path) -> None:
@@ -61,7 +59,7 @@ def prepare_triptychs(settings: PrepareTriptychs, seed: int, output: Path) -> No
             "counts": dict(Counter(splits.values())),
             "content_hash": content_hash(rows, hashes),
         }
-        (folder / INFO_NAME).write_text(json.dumps(info, indent=2, sort_keys=True) + "\n")
+        write_info(info, folder)
     _report(settings, info, store)
 
 
