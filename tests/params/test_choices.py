@@ -1,18 +1,18 @@
 """What params.yaml lets one choose is what there is: the tables of the rooms above say what."""
 
 from collections.abc import Mapping
-from typing import Any, TypedDict, get_args
+from typing import Any, get_args
 
 import pytest
-from pydantic import TypeAdapter
 
 from refract.editing.reference.modes import INJECTIONS
 from refract.editing.samplers.registry import SAMPLERS
 from refract.params.flowalign import Baselines, BaselineSampler, FlowAlign
 from refract.params.reference import RefMode, RefStrength
+from refract.params.section import Section
 
 
-class Knobs(TypedDict):
+class Knobs(Section):
     ref_strength: RefStrength
     ref_mode: RefMode
 
@@ -37,10 +37,9 @@ def test_each_baseline_has_settings_of_its_own() -> None:
 
 @pytest.mark.parametrize("mode", INJECTIONS)
 def test_a_negative_strength_is_of_the_signed_modes_alone(mode: str) -> None:
-    section = TypeAdapter(Knobs)
     facts = {"ref_strength": -1.0, "ref_mode": mode}
     if INJECTIONS[mode].signed:
-        assert section.validate_python(facts)["ref_mode"] == mode
+        assert Knobs.model_validate(facts).ref_mode == mode
     else:
         with pytest.raises(ValueError, match="below 0"):
-            section.validate_python(facts)
+            Knobs.model_validate(facts)
