@@ -35,13 +35,13 @@ from refract.infrared.adapter.adapter_files import read_config
 from refract.infrared.inference.generator import InfraredGenerator
 from refract.infrared.inference.scenes import OWN_MAP, held_out_scenes, read_scene
 from refract.models.determinism import make_deterministic
-from refract.models.flux_text_cache import embed_prompts
+from refract.models.flux_text_cache import embed_flux_prompts
 from refract.models.step_cache import step_cache
 from refract.models.wan_latents import decode_frames, encode_frames
 from refract.params.cases import load_cases, with_overrides
 from refract.params.edit_stage import EditParams
 from refract.params.infer_ir import InferIr
-from refract.params.models import InfraredModel
+from refract.params.models import InfraredModelParams
 from refract.params.section import Section, Seed
 from refract.params.whole import load_stage_params
 from refract.pipeline.device import pick_device
@@ -52,7 +52,7 @@ Make = Callable[[float | None], Frames]  # threshold, None without a cache -> (n
 
 class InfraredParams(Section):
     seed: Seed
-    infrared_model: InfraredModel
+    infrared_model: InfraredModelParams
     infer_ir: InferIr
 
 
@@ -97,7 +97,7 @@ class CachedPictures:
         held_out = held_out_scenes(triptychs, params.seed, params.infer_ir.prompt)
         sources = [source for source in held_out if source.variant == OWN_MAP][:count]
         self.scenes = [read_scene(source, config.panel_px) for source in sources]
-        self.texts = embed_prompts(
+        self.texts = embed_flux_prompts(
             {scene.prompt for scene in self.scenes},
             params.infrared_model,
             root=Path(os.environ["REFRACT_STATE"]),

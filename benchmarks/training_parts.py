@@ -17,11 +17,11 @@ from refract.infrared.training.job import adapter_config
 from refract.infrared.training.objective import Batch, flow_matching_loss
 from refract.infrared.training.optimizer import build_optimizer
 from refract.models.flux_fill import FillVae, TextEmbedding, load_transformer, load_vae
-from refract.models.flux_text_cache import embed_prompts
+from refract.models.flux_text_cache import embed_flux_prompts
 from refract.models.flux_tokens import pack_latents
 from refract.models.identity import model_identity
 from refract.params.ir_adapter import IrAdapter
-from refract.params.models import InfraredModel as ModelSection
+from refract.params.models import InfraredModelParams
 from refract.triptychs.panels.manifest import read_manifest
 
 
@@ -101,7 +101,7 @@ class TrainingParts(TrainingStep):
 
 def build_parts(
     settings: IrAdapter,
-    section: ModelSection,
+    section: InfraredModelParams,
     seed: int,
     triptychs: Path,
     state: Path,
@@ -118,7 +118,9 @@ def build_parts(
     vae = load_vae(section, device)
     cache.fill([request for request, _ in samples], lambda: vae)
     captions = {caption for _, caption in samples}
-    texts = embed_prompts(captions, section, root=state, model_identity=identity, device=device)
+    texts = embed_flux_prompts(
+        captions, section, root=state, model_identity=identity, device=device
+    )
     torch.manual_seed(seed)
     base = load_transformer(section, device)
     if settings.gradient_checkpointing:

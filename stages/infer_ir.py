@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 
 from refract.params.infer_ir import InferIr
-from refract.params.models import InfraredModel
+from refract.params.models import InfraredModelParams
 from refract.params.section import Section, Seed
 from refract.params.whole import load_stage_params
 from refract.pipeline.launcher import launch_processes
@@ -17,7 +17,7 @@ from refract.pipeline.stage_runner import run_stage
 
 class StageParams(Section):
     seed: Seed
-    infrared_model: InfraredModel
+    infrared_model: InfraredModelParams
     infer_ir: InferIr
 
 

@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 
 from refract.params.ir_adapter import IrAdapter
-from refract.params.models import InfraredModel
+from refract.params.models import InfraredModelParams
 from refract.params.section import Section, Seed
 from refract.params.whole import load_stage_params
 from refract.pipeline.launcher import launch_processes
@@ -27,7 +27,7 @@ _MEMORY_KEYS = (
 
 class StageParams(Section):
     seed: Seed
-    infrared_model: InfraredModel
+    infrared_model: InfraredModelParams
     ir_adapter: IrAdapter
 
 

@@ -11,7 +11,7 @@ from benchmarks.timing import Timings, time_interleaved
 from benchmarks.training_parts import TrainingParts, build_parts
 from benchmarks.training_step import alternatives, table
 from benchmarks.workspace import Workspace, street_settings
-from refract.params.models import InfraredModel
+from refract.params.models import InfraredModelParams
 from refract.params.whole import load_stage_params
 from stages.prepare_triptychs import StageParams as PrepareParams
 from stages.train_ir_adapter import StageParams
@@ -98,7 +98,7 @@ def test_the_machine_is_described_with_what_figures_depend_on() -> None:
 def parts(tmp_path_factory: pytest.TempPathFactory) -> TrainingParts:
     folder = tmp_path_factory.mktemp("parts")
     params = load_stage_params(StageParams, ROOT / "params.yaml")
-    model = InfraredModel(
+    model = InfraredModelParams(
         path=str(write_tiny_fill(folder / "base")),
         revision=None,
         dtype="float32",

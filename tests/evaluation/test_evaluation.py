@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from refract.base.errors import InputError
-from refract.evaluation.measures.metrics_summary import flatten
+from refract.evaluation.measures.metrics_summary import flat_numbers
 from refract.media.video_io import Clip, write_clip
 from refract.params.cases import load_cases
 from refract.triptychs.panels.manifest import TriptychRow, write_manifest
@@ -176,7 +176,10 @@ def test_the_files_that_dvc_tracks_are_few_rows_of_the_details_each_of_them_defi
     evaluate.main()
     rows = 0
     for half in ("infrared", "edit"):
-        details, summary = dict(flatten(_metrics(run, half))), dict(flatten(_summary(run, half)))
+        details, summary = (
+            dict(flat_numbers(_metrics(run, half))),
+            dict(flat_numbers(_summary(run, half))),
+        )
         rows += len(summary)
         assert summary.items() <= details.items()
         metrics = _metrics(run, half)["about"]["metrics"]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refract.evaluation.infrared.class_error import Resampling, class_errors
+from refract.evaluation.infrared.class_error import SceneResampling, class_errors
 from refract.evaluation.infrared.definitions import DEFINITIONS, definition_of
 from refract.evaluation.infrared.evaluation import (
     CLASS_COLUMNS,
@@ -18,11 +18,11 @@ from refract.evaluation.infrared.evaluation import (
     infrared_metrics,
     infrared_rows,
 )
-from refract.evaluation.infrared.scenes import Scene
+from refract.evaluation.infrared.scenes import TrueScene
 from refract.evaluation.infrared.scores import InfraredScorer
 from refract.evaluation.infrared.semantic_classes import find_classes
 from refract.evaluation.measures.bootstrap import mean_interval
-from refract.evaluation.measures.metrics_summary import flatten
+from refract.evaluation.measures.metrics_summary import flat_numbers
 from refract.evaluation.measures.set_distance import SetDistances
 from tests.tiny.street_pictures import street_scene
 
@@ -42,19 +42,19 @@ class MeanDifference:
         return [float(np.abs(a.astype(float) - b).mean()) for a, b in pairs]
 
 
-def _scenes(count: int = 6) -> list[Scene]:
+def _scenes(count: int = 6) -> list[TrueScene]:
     rng = np.random.default_rng(0)
     blank = np.zeros((16, 16, 3), np.uint8)
     truths = rng.integers(30, 220, (count, 16, 16), np.uint8)
     daytimes = ["day", "night"] * count
-    return [Scene(f"s{i}", daytimes[i], blank, truth, blank) for i, truth in enumerate(truths)]
+    return [TrueScene(f"s{i}", daytimes[i], blank, truth, blank) for i, truth in enumerate(truths)]
 
 
-def _off_by(scenes: list[Scene], levels: Sequence[int]) -> list[np.ndarray]:
+def _off_by(scenes: list[TrueScene], levels: Sequence[int]) -> list[np.ndarray]:
     return [scene.infrared + np.uint8(k) for scene, k in zip(scenes, levels, strict=True)]
 
 
-def _result(scenes: list[Scene]) -> InfraredEvaluation:
+def _result(scenes: list[TrueScene]) -> InfraredEvaluation:
     pictures = {
         RUN: _off_by(scenes, [1, 10] * (len(scenes) // 2)),
         "grayscale": _off_by(scenes, [20] * len(scenes)),
@@ -121,7 +121,7 @@ def test_without_truth_there_is_a_count_and_nothing_else() -> None:
 
 
 def test_unknown_daytimes_count_in_the_whole_only() -> None:
-    scenes = [Scene(s.id, "unknown", s.visible, s.infrared, s.semantic) for s in _scenes()]
+    scenes = [TrueScene(s.id, "unknown", s.visible, s.infrared, s.semantic) for s in _scenes()]
     tree = infrared_metrics(_result(scenes), INTERVAL)
     assert "day" not in tree and "night" not in tree
     assert tree["count"] == 6
@@ -135,7 +135,7 @@ def test_rows_are_long_and_complete() -> None:
 
 
 def test_every_measure_is_there_where_it_can_be() -> None:
-    tree = infrared_metrics(_complete(), INTERVAL, Resampling(100))
+    tree = infrared_metrics(_complete(), INTERVAL, SceneResampling(100))
     items = {
         "psnr", "ssim", "ms_ssim_4", "perceptual_micro", "l1", "drift_px", "edge_f1",
         "edge_alignment", "class_l1",
@@ -148,8 +148,8 @@ def test_every_measure_is_there_where_it_can_be() -> None:
 
 
 def test_every_key_is_defined_with_a_direction() -> None:
-    tree = infrared_metrics(_complete(), INTERVAL, Resampling(100))
-    for key, _ in flatten(tree):
+    tree = infrared_metrics(_complete(), INTERVAL, SceneResampling(100))
+    for key, _ in flat_numbers(tree):
         found = definition_of(key)
         assert found is not None, key
         assert (found.better is None) == key.endswith("count")
@@ -163,7 +163,7 @@ def test_the_gain_over_the_best_baseline_is_paired() -> None:
     result = _complete()
     best = best_baseline(result)
     assert best == "mean_infrared", "a wrong-map run of the same model is no baseline"
-    tree = infrared_metrics(result, INTERVAL, Resampling(100))
+    tree = infrared_metrics(result, INTERVAL, SceneResampling(100))
     assert tree["best_baseline"] == best
     gains = np.subtract(result.scores[RUN]["psnr"], result.scores[best]["psnr"])
     assert tree["gain_psnr_best"] == pytest.approx(gains.mean(), rel=1e-4)
@@ -182,7 +182,7 @@ def test_the_table_of_classes_has_a_row_a_variant_and_class() -> None:
     own = [row for row in rows if row["variant"] == RUN]
     assert sum(row["pixels"] for row in own) == 4 * 96 * 96
     assert all(row["l1_low"] <= row["l1"] <= row["l1_high"] for row in rows)
-    tree = infrared_metrics(result, INTERVAL, Resampling(100))
+    tree = infrared_metrics(result, INTERVAL, SceneResampling(100))
     assert tree["class_l1"] == pytest.approx(np.mean([row["l1"] for row in own]), rel=1e-4)
     assert class_rows(_result(_scenes())) == []
 

@@ -5,12 +5,12 @@ import pytest
 from PIL import Image
 
 from refract.base.errors import InputError
-from refract.evaluation.infrared.scenes import Scene, load_predictions
+from refract.evaluation.infrared.scenes import TrueScene, load_predictions
 from refract.media.image_reading import read_infrared
 
 TRUTH = np.random.default_rng(0).integers(40, 90, (16, 16), np.uint8)  # not the whole range
 BLANK = np.zeros((16, 16, 3), np.uint8)
-SCENES = [Scene("a", "day", BLANK, TRUTH, BLANK)]
+SCENES = [TrueScene("a", "day", BLANK, TRUTH, BLANK)]
 
 
 def test_sixteen_bit_pictures_are_read_whole_and_compared_by_their_stated_scaling(

@@ -1,4 +1,9 @@
-from refract.evaluation.measures.metrics_summary import EDIT_ROWS, INFRARED_ROWS, flatten, summarise
+from refract.evaluation.measures.metrics_summary import (
+    EDIT_ROWS,
+    INFRARED_ROWS,
+    flat_numbers,
+    select_rows,
+)
 
 DETAILS = {
     "count": 16,
@@ -11,21 +16,21 @@ DETAILS = {
 
 def test_patterns_choose_rows_in_their_own_order_and_no_interval_by_the_way() -> None:
     rows = ("background.psnr", "product.clip*_i_crop", "gain.*.histogram_overlap", "count")
-    assert summarise(DETAILS, rows) == {
+    assert select_rows(DETAILS, rows) == {
         "background": {"psnr": 40.0},
         "product": {"clip_micro_i_crop": 0.4},
         "gain": {"product": {"histogram_overlap": 0.2}},
         "count": 16,
     }
-    assert summarise(DETAILS, ["*_low"])["background"] == {"psnr_low": 39.0}
+    assert select_rows(DETAILS, ["*_low"])["background"] == {"psnr_low": 39.0}
 
 
 def test_what_was_not_measured_has_no_row() -> None:
-    assert summarise({"count": 0, "about": {"note": "none"}}, INFRARED_ROWS) == {"count": 0}
+    assert select_rows({"count": 0, "about": {"note": "none"}}, INFRARED_ROWS) == {"count": 0}
 
 
 def test_texts_and_switches_are_no_metrics() -> None:
-    assert dict(flatten({"a": {"b": 1, "c": "text", "d": True, "e": 0.5}})) == {
+    assert dict(flat_numbers({"a": {"b": 1, "c": "text", "d": True, "e": 0.5}})) == {
         "a.b": 1,
         "a.e": 0.5,
     }

@@ -6,17 +6,17 @@ import pytest
 from backbones.image.pedestrians import contrast_ratios, pedestrian_mask
 from backbones.worlds import street
 from backbones.worlds.street_layout import CLASSES
-from refract.evaluation.infrared.scenes import Scene
+from refract.evaluation.infrared.scenes import TrueScene
 
 
-def scene_with_pedestrian() -> Scene:
+def scene_with_pedestrian() -> TrueScene:
     layout = next(
         found
         for seed in range(100)
         if 100 < (street.labels(found := street.street(seed, night=True)) == 6).sum() < 8000
     )
     picture = street.infrared(layout)
-    return Scene("a", "night", street.visible(layout), picture, street.semantic(layout))
+    return TrueScene("a", "night", street.visible(layout), picture, street.semantic(layout))
 
 
 def test_masks_are_the_labels_of_the_world() -> None:
@@ -36,5 +36,5 @@ def test_the_truth_scores_one_a_flat_picture_nothing_and_half_the_contrast_half(
 
 def test_a_scene_without_pedestrians_does_not_count() -> None:
     scene = scene_with_pedestrian()
-    empty = Scene("b", "day", scene.visible, scene.infrared, np.zeros_like(scene.semantic))
+    empty = TrueScene("b", "day", scene.visible, scene.infrared, np.zeros_like(scene.semantic))
     assert contrast_ratios([empty], [scene.infrared]) == {}

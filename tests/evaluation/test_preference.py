@@ -16,7 +16,7 @@ from refract.evaluation.votes.preference import (
     preference_metrics,
     preferences,
 )
-from refract.evaluation.votes.study_key import QUESTIONS, Comparison
+from refract.evaluation.votes.study_key import QUESTIONS, MethodPair
 from tests.tiny.study import all_votes, make_key, vote
 
 # The computational example of https://en.wikipedia.org/wiki/Krippendorff%27s_alpha, and example C
@@ -69,7 +69,7 @@ def test_undefined_without_pairs_or_variation(nothing: list[list[str]]) -> None:
     assert nominal_alpha(nothing) is None
 
 
-MAIN = Comparison("new", "old")
+MAIN = MethodPair("new", "old")
 COUNTS = st.tuples(*[st.integers(0, 60)] * 3).filter(lambda counts: sum(counts) > 0)
 
 
@@ -117,7 +117,7 @@ def test_counts_do_not_depend_on_the_order_in_the_key_nor_on_that_of_votes(
     mirrored = key.model_copy(update={"methods": ("old", "new")})
     for question in QUESTIONS:
         one = preferences(votes, key)[question, MAIN]
-        other = preferences(votes[::-1], mirrored)[question, Comparison("old", "new")]
+        other = preferences(votes[::-1], mirrored)[question, MethodPair("old", "new")]
         assert (one.wins, one.losses, one.ties) == (other.losses, other.wins, other.ties)
         assert one.agreement == pytest.approx(other.agreement)
         assert (one.count, one.raters, one.cases) == (12, 3, 4)

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from refract.report.building import write_report
-from refract.user_study.page import ShownPair, StudyPage, render_page
+from refract.user_study.page import ShownPair, StudyPage, render_study
 from tests.faults.row import Row
 from tests.tiny import outputs as tiny_outputs
 
@@ -151,4 +151,4 @@ def _more(places: dict[str, Path], name: str, written: str, text: str) -> None:
 
 def _study(text: str) -> str:
     pairs = [ShownPair(text, (text, text), text, text)]
-    return render_page(StudyPage(text, text, pairs, small=True))
+    return render_study(StudyPage(text, text, pairs, small=True))

@@ -19,7 +19,7 @@ import psutil
 
 from refract.infrared.inference.job import InferenceJob
 from refract.params.infer_ir import InferIr
-from refract.params.models import InfraredModel
+from refract.params.models import InfraredModelParams
 from refract.pipeline.item_store import state_root
 from refract.pipeline.store import TEMPORARY_PREFIX
 from tests.infrared.test_generator import write_adapter
@@ -97,7 +97,9 @@ def pictures(folder: Path, count: int) -> tuple[str, Callable[[], object]]:
             "attention_maps": {"regions": None, "steps": [0], "scenes": 4},
         }
     )  # fmt: skip
-    section = InfraredModel(path=str(model), revision=None, dtype="float32", max_sequence_length=16)
+    section = InfraredModelParams(
+        path=str(model), revision=None, dtype="float32", max_sequence_length=16
+    )
     job = InferenceJob(settings, section, 0, adapter)
     return "infer_ir", lambda: job.run(triptychs, folder / "infrared")
 

@@ -29,7 +29,7 @@ from refract.infrared.adapter.adapter_files import (
 from refract.infrared.adapter.sampling import generate_tokens
 from refract.infrared.inference.generator import InfraredGenerator, Scene
 from refract.models.flux_fill import encode_prompts, load_transformer
-from refract.params.models import InfraredModel
+from refract.params.models import InfraredModelParams
 from tests.tiny.hub import write_fill_hub, write_wan_hub
 
 STEPS, PANEL_PX, WORDS, GUIDANCE = 3, 32, 64, 30.0
@@ -46,7 +46,7 @@ def wan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_wan_hub(tmp_path_factory.mktemp("hub") / "wan")
 
 
-def untrained(section: InfraredModel, folder: Path) -> AdapterConfig:
+def untrained(section: InfraredModelParams, folder: Path) -> AdapterConfig:
     """Write an adapter without semantic attention, whose LoRA is zero."""
     config = AdapterConfig(
         mode="none", layout="tile", position="distance_bias", gate="zero_projection",
@@ -68,7 +68,7 @@ def test_fill_without_the_method_is_the_stock_pipeline(
     The pipeline samples the VAE's posterior, ours takes its mode; that apart, all is its own. It
     hands the transformer sigma * 1000 / 1000 for sigma, hence the tolerance.
     """
-    section = InfraredModel(
+    section = InfraredModelParams(
         path=str(fill), revision=None, dtype="float32", max_sequence_length=WORDS
     )
     config = untrained(section, tmp_path / "adapter")
@@ -101,7 +101,7 @@ def test_fill_without_the_method_is_the_stock_pipeline(
 
 
 def test_an_untrained_adapter_leaves_the_transformer_to_the_bit(fill: Path, tmp_path: Path) -> None:
-    section = InfraredModel(
+    section = InfraredModelParams(
         path=str(fill), revision=None, dtype="float32", max_sequence_length=WORDS
     )
     config = untrained(section, tmp_path / "adapter")

@@ -33,8 +33,10 @@ def wan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_wan_hub(tmp_path_factory.mktemp("hub") / "Wan2.1-T2V-1.3B-Diffusers")
 
 
-def section(path: object) -> InfraredModel:
-    return InfraredModel(path=str(path), revision=None, dtype="bfloat16", max_sequence_length=512)
+def section(path: object) -> InfraredModelParams:
+    return InfraredModelParams(
+        path=str(path), revision=None, dtype="bfloat16", max_sequence_length=512
+    )
 
 
 def load_fill(path: object, part: str) -> None:

@@ -13,7 +13,7 @@ from refract.infrared.inference.job import InferenceJob
 from refract.infrared.inference.scenes import shuffled_partners
 from refract.models.identity import model_identity
 from refract.params.infer_ir import InferIr
-from refract.params.models import InfraredModel
+from refract.params.models import InfraredModelParams
 from refract.triptychs.panels.manifest import TriptychRow
 from refract.triptychs.panels.semantic_maps import map_model
 from tests.infrared.test_adapter_files import config
@@ -54,7 +54,9 @@ def infer(
         "bits": 8,
         "attention_maps": {"regions": None, "steps": [0], "scenes": 4},
     }
-    section = InfraredModel(path=str(model), revision=None, dtype="float32", max_sequence_length=16)
+    section = InfraredModelParams(
+        path=str(model), revision=None, dtype="float32", max_sequence_length=16
+    )
     job = InferenceJob(InferIr.model_validate(values | changes), section, 0, adapter)
     job.run(triptychs, output)
     return {

@@ -4,7 +4,7 @@ import torch
 from refract.infrared.adapter.semantic_attention import SemanticConditioningAdapter
 from refract.infrared.adapter.semantic_conditioning import (
     DiptychGrid,
-    Layout,
+    MapLayout,
     SemanticConditioning,
     Site,
 )
@@ -13,7 +13,7 @@ GRID = DiptychGrid(2, 2)
 SITES = [("x_t", "tile"), ("x_t", "target"), ("x_cond", "tile"), ("x_cond", "target")]
 
 
-def conditioning(site: Site, layout: Layout, gate: str = "one") -> SemanticConditioning:
+def conditioning(site: Site, layout: MapLayout, gate: str = "one") -> SemanticConditioning:
     torch.manual_seed(0)
     adapter = SemanticConditioningAdapter(64, 1, 8, gate=gate)  # type: ignore[arg-type]
     return SemanticConditioning(adapter, GRID, site=site, layout=layout)
@@ -29,7 +29,7 @@ def inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize(("site", "layout"), SITES)
-def test_only_the_tokens_of_the_site_change(site: Site, layout: Layout) -> None:
+def test_only_the_tokens_of_the_site_change(site: Site, layout: MapLayout) -> None:
     x_t, x_cond, semantic = inputs()
     new_t, new_cond = conditioning(site, layout)(x_t, x_cond, semantic)
     infrared = GRID.infrared()
@@ -46,7 +46,7 @@ def test_only_the_tokens_of_the_site_change(site: Site, layout: Layout) -> None:
 
 
 @pytest.mark.parametrize(("site", "layout"), SITES)
-def test_zero_gates_leave_every_input_bit_equal(site: Site, layout: Layout) -> None:
+def test_zero_gates_leave_every_input_bit_equal(site: Site, layout: MapLayout) -> None:
     x_t, x_cond, semantic = inputs()
     for gate in ("zero_scale", "zero_projection"):
         new_t, new_cond = conditioning(site, layout, gate)(x_t, x_cond, semantic)
@@ -55,7 +55,7 @@ def test_zero_gates_leave_every_input_bit_equal(site: Site, layout: Layout) -> N
 
 
 @pytest.mark.parametrize(("site", "layout"), SITES)
-def test_projecting_once_gives_the_same(site: Site, layout: Layout) -> None:
+def test_projecting_once_gives_the_same(site: Site, layout: MapLayout) -> None:
     x_t, x_cond, semantic = inputs()
     apply = conditioning(site, layout)
     once = apply(x_t, x_cond, semantic, apply.project(semantic))

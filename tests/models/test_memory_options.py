@@ -28,8 +28,8 @@ from refract.models.memory_options import (
     memory_options,
 )
 from refract.models.wan import WanModel
-from refract.params.models import InfraredModel as InfraredSection
-from refract.params.models import StepCache, StorageDtype, TrainableAttention, VideoModel
+from refract.params.models import InfraredModelParams
+from refract.params.models import StepCache, StorageDtype, TrainableAttention, VideoModelParams
 from refract.params.section import validate
 from tests.tiny.wan import (
     TEXT_DIM,
@@ -139,7 +139,7 @@ def test_attention_backends_are_diffusers_and_the_settings() -> None:
         _AttentionBackendRegistry.list_backends()
     )
     for name in names:
-        assert VideoModel(**{**BASE, "attention_backend": name}).attention_backend == name
+        assert VideoModelParams(**{**BASE, "attention_backend": name}).attention_backend == name
 
 
 @pytest.mark.parametrize(
@@ -289,16 +289,16 @@ def test_unknown_values_are_refused(name: str, value: str, allowed: str) -> None
     with pytest.raises(
         InputError, match=rf"infrared_model: {name} = '{value}': must be .*{allowed}"
     ):
-        validate(InfraredSection, {**BASE, name: value}, Path("infrared_model"))
+        validate(InfraredModelParams, {**BASE, name: value}, Path("infrared_model"))
 
 
 @pytest.mark.parametrize("other", ["offload", "storage_dtype", "step_cache"])
 def test_compiled_blocks_get_no_other_hooks(other: str) -> None:
     value = {"offload": "leaf", "storage_dtype": "float8_e5m2", "step_cache": "first_block"}[other]
     values: dict[str, Any] = {other: value}
-    VideoModel(**BASE, **values)
+    VideoModelParams(**BASE, **values)
     with pytest.raises(ValueError, match=r"compile: true goes with none of .*" + other):
-        VideoModel(**BASE, **values, compile=True)
+        VideoModelParams(**BASE, **values, compile=True)
 
 
 CHOICES = st.fixed_dictionaries({
@@ -316,7 +316,7 @@ CHOICES = st.fixed_dictionaries({
 def test_result_settings_tell_all_but_offloading_apart(
     first: dict[str, Any], second: dict[str, Any]
 ) -> None:
-    own, other = (InfraredSection(**BASE, **values) for values in (first, second))
+    own, other = (InfraredModelParams(**BASE, **values) for values in (first, second))
 
     def read(values: dict[str, Any]) -> dict[str, Any]:
         """What results depend on: no offloading, and a threshold only where it is read."""
@@ -331,7 +331,7 @@ def test_result_settings_tell_all_but_offloading_apart(
 
 
 def test_options_that_are_off_leave_the_keys_of_stored_items() -> None:
-    section = InfraredSection(**BASE)
+    section = InfraredModelParams(**BASE)
     assert section.result_settings() == {"dtype": "float32", "max_sequence_length": 8}
     assert section.training_settings() == section.result_settings()
     assert section.vae_settings() == "float32"
@@ -341,7 +341,7 @@ def test_a_training_knows_no_inference_options() -> None:
     inference: dict[str, Any] = {
         "storage_dtype": "float8_e5m2", "offload": "leaf", "step_cache": "first_block"
     }  # fmt: skip
-    changed = InfraredSection(**BASE, **inference, vae_tiling=True)
-    plain = InfraredSection(**BASE, vae_tiling=True)
+    changed = InfraredModelParams(**BASE, **inference, vae_tiling=True)
+    plain = InfraredModelParams(**BASE, vae_tiling=True)
     assert changed.training_settings() == plain.training_settings()
-    assert plain.training_settings() != InfraredSection(**BASE).training_settings()
+    assert plain.training_settings() != InfraredModelParams(**BASE).training_settings()

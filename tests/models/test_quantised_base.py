@@ -18,7 +18,7 @@ from refract.infrared.inference.generator import InfraredGenerator
 from refract.infrared.training.job import train_adapter
 from refract.models.flux_fill import load_transformer
 from refract.models.quantised_base import quantise_base, stored_bytes
-from refract.params.models import InfraredModel as InfraredSection
+from refract.params.models import InfraredModelParams
 from tests.infrared.test_adapter_files import config
 from tests.infrared.test_generator import TEXTS, scene
 from tests.models.test_memory_options import BASE, flux_inputs
@@ -212,10 +212,10 @@ def test_sharded_weights_are_refused(tiny_model: Path) -> None:
 def test_options_that_would_touch_quantised_weights_are_refused(other: dict[str, Any]) -> None:
     (name,) = other
     with pytest.raises(ValueError, match=f"quantization: nf4 does not go with {name}"):
-        InfraredSection(**BASE, quantization="nf4", **other)
+        InfraredModelParams(**BASE, quantization="nf4", **other)
 
 
 def test_trainings_and_pictures_know_it() -> None:
-    own = InfraredSection(**BASE, quantization="nf4")
+    own = InfraredModelParams(**BASE, quantization="nf4")
     assert own.result_settings()["quantization"] == "nf4"
     assert own.training_settings() == own.result_settings()

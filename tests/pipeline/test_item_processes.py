@@ -23,7 +23,7 @@ from refract.models.determinism import make_deterministic
 from refract.models.identity import model_identity
 from refract.params.cases import Case
 from refract.params.infer_ir import InferIr
-from refract.params.models import InfraredModel
+from refract.params.models import InfraredModelParams
 from refract.pipeline.shared_items import divide, in_batches
 from tests.infrared.test_adapter_files import config
 from tests.infrared.test_generator import write_adapter
@@ -50,7 +50,7 @@ class World(NamedTuple):
 
     def in_one_process(self) -> None:
         make_deterministic(0)
-        section = InfraredModel.model_validate(self.shop.params["infrared_model"])
+        section = InfraredModelParams.model_validate(self.shop.params["infrared_model"])
         job = InferenceJob(InferIr.model_validate(INFER), section, 0, self.adapter)
         job.run(self.triptychs, self.shop.folder / "out" / "infrared")
         self.shop.extract(self.cases, self.adapter)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from refract.evaluation.edits.evaluation import strength_key
 from refract.evaluation.measures.bootstrap import MeanInterval, mean_interval
+from refract.media.image_sheets import spread
 from refract.report.chart_scale import Scale, round_step, spanning
 from refract.report.figures import cards
-from refract.report.infrared_scenes import spread
 from refract.report.metric_facts import in_order, merit, metric_facts
 from refract.report.page import SCRIPTS, STYLES, content_policy, script_json
 from refract.report.tables import ItemScores

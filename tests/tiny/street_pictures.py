@@ -4,12 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from refract.evaluation.infrared.scenes import Scene
+from refract.evaluation.infrared.scenes import TrueScene
 
 ROAD, VEHICLE = (128, 64, 128), (0, 0, 142)
 
 
-def street_scene(seed: int, side: int = 96, daytime: str = "day") -> Scene:
+def street_scene(seed: int, side: int = 96, daytime: str = "day") -> TrueScene:
     """Textured ground, a painted line and four boxes ("vehicles"), warm in the infrared picture."""
     rng = np.random.default_rng(seed)
     visible, infrared = (gaussian_filter(rng.normal(0, 20, (side, side)), 3) for _ in range(2))
@@ -23,10 +23,12 @@ def street_scene(seed: int, side: int = 96, daytime: str = "day") -> Scene:
         visible[box], infrared[box] = rng.uniform(20, 240), rng.uniform(150, 230)
         semantic[box] = VEHICLE
     gray = _bytes(visible)
-    return Scene(f"s{seed}", daytime, np.repeat(gray[..., None], 3, -1), _bytes(infrared), semantic)
+    return TrueScene(
+        f"s{seed}", daytime, np.repeat(gray[..., None], 3, -1), _bytes(infrared), semantic
+    )
 
 
-def with_moved_vehicles(scene: Scene, px: int) -> NDArray[np.uint8]:
+def with_moved_vehicles(scene: TrueScene, px: int) -> NDArray[np.uint8]:
     """The true infrared picture, but every vehicle `px` to the right of where it is."""
     there = (scene.semantic == VEHICLE).all(-1)
     moved = scene.infrared.copy()

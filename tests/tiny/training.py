@@ -57,8 +57,10 @@ def settings(semantic: dict[str, str] | None = None, **changes: object) -> IrAda
     return IrAdapter.model_validate(values | changes)
 
 
-def section(model: Path) -> InfraredModel:
-    return InfraredModel(path=str(model), revision=None, dtype="float32", max_sequence_length=16)
+def section(model: Path) -> InfraredModelParams:
+    return InfraredModelParams(
+        path=str(model), revision=None, dtype="float32", max_sequence_length=16
+    )
 
 
 def train(model: Path, triptychs: Path, output: Path, **changes: Any) -> dict[str, bytes]:

@@ -11,7 +11,7 @@ from refract.base.errors import InputError
 from refract.evaluation.votes.study_key import StudyKey, load_key
 from refract.media.video_io import Clip, read_clip, write_clip
 from refract.user_study.building import build_study, clip_path
-from refract.user_study.page import ShownPair, StudyPage, render_page
+from refract.user_study.page import ShownPair, StudyPage, render_study
 from tests.tiny.study import COLOURS, HOSTILE, moving_square, request
 
 
@@ -72,7 +72,7 @@ def test_hostile_names_show_as_text(built: tuple[Path, StudyKey]) -> None:
 def test_a_prompt_cannot_leave_the_data() -> None:
     prompt = "</script><script>alert(1)</script><!--'\"&\u2028"
     page = StudyPage("s", "t", [ShownPair("p", ("a", "b"), "c", prompt)], False)
-    text = render_page(page)
+    text = render_study(page)
     assert text.count("<script") == 2 and "<!--'" not in text
     pairs = page_data(text)["pairs"]
     assert isinstance(pairs, list) and pairs[0]["prompt"] == prompt

@@ -8,7 +8,7 @@ from refract.evaluation.edit_half import measure_edits
 from refract.evaluation.infrared_half import measure_infrared
 from refract.evaluation.judge import Judge
 from refract.evaluation.measures.metrics_file import write_metrics
-from refract.evaluation.measures.metrics_summary import EDIT_ROWS, INFRARED_ROWS, summarise
+from refract.evaluation.measures.metrics_summary import EDIT_ROWS, INFRARED_ROWS, select_rows
 from refract.params.cases import Case
 
 
@@ -39,4 +39,4 @@ def evaluate(
         ("edit", edit_tree, EDIT_ROWS),
     ):
         write_metrics(details, metrics / "details" / f"{name}.json")
-        write_metrics(summarise(details, rows), metrics / f"{name}.json")
+        write_metrics(select_rows(details, rows), metrics / f"{name}.json")

@@ -8,17 +8,11 @@ import numpy as np
 from refract.evaluation.edits.evaluation import PLAIN, RESULT, SOURCE
 from refract.evaluation.edits.scores import EditCase
 from refract.evaluation.infrared.evaluation import RUN, InfraredEvaluation
-from refract.media.image_sheets import Picture, draw_sheet, error_picture
+from refract.media.image_sheets import Picture, draw_sheet, error_picture, spread
 
 LEAST_CELL_PX = 96  # below it a label does not fit its column
 MOST_CELL_PX = 256
 INFRARED_TITLES = ("visible", "semantic", "truth", "output", "error", "wrong map")
-
-
-def spread(count: int, wanted: int) -> list[int]:
-    """Up to `wanted` indices out of `count`, evenly spread, the first and last among them."""
-    places = np.linspace(0, count - 1, min(count, wanted))
-    return np.unique(np.rint(places).astype(int)).tolist()
 
 
 def _cell(picture: Picture) -> tuple[int, int]:

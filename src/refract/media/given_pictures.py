@@ -10,10 +10,10 @@ from refract.base.errors import InputError
 from refract.media.image_reading import class_colours, read_rgb, read_semantic
 from refract.media.panel_pixels import same_aspect
 
-Picture = str | Path | Image.Image | NDArray[np.uint8]
+GivenPicture = str | Path | Image.Image | NDArray[np.uint8]
 
 
-def photo_pixels(picture: Picture) -> NDArray[np.uint8]:
+def photo_pixels(picture: GivenPicture) -> NDArray[np.uint8]:
     """[H, W, 3] of a photo."""
     if isinstance(picture, str | Path):
         return read_rgb(Path(picture))
@@ -22,7 +22,7 @@ def photo_pixels(picture: Picture) -> NDArray[np.uint8]:
     return _checked(picture, "photo")
 
 
-def map_colours(picture: Picture, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def map_colours(picture: GivenPicture, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """[H, W, 3] of the semantic map of `photo`, coloured where it holds class ids.
 
     Raises InputError where it does not show the photo's field of view.
@@ -36,7 +36,7 @@ def map_colours(picture: Picture, photo: NDArray[np.uint8]) -> NDArray[np.uint8]
     return colours
 
 
-def _colours(picture: Picture) -> NDArray[np.uint8]:
+def _colours(picture: GivenPicture) -> NDArray[np.uint8]:
     """As `read_semantic` colours them."""
     if isinstance(picture, str | Path):
         return read_semantic(Path(picture))

@@ -15,6 +15,12 @@ LABEL_PX = 18
 INK, PAPER = (20, 20, 20), (255, 255, 255)
 
 
+def spread(count: int, wanted: int) -> list[int]:
+    """Up to `wanted` indices out of `count`, evenly spread, the first and last among them."""
+    places = np.linspace(0, count - 1, min(count, wanted))
+    return np.unique(np.rint(places).astype(int)).tolist()
+
+
 def error_picture(image: NDArray[np.uint8], truth: NDArray[np.uint8]) -> Picture:
     """Signed error of two single-channel pictures: red where too bright, blue where too dark.
 

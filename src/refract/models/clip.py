@@ -29,8 +29,8 @@ from refract.models.pinned_revisions import revision_of
 
 logger = logging.getLogger(__name__)
 
-CONFIG_NAME = "open_clip_config.json"
-WEIGHTS_NAME = "open_clip_model.safetensors"
+CLIP_CONFIG_NAME = "open_clip_config.json"
+CLIP_WEIGHTS_NAME = "open_clip_model.safetensors"
 _TOKENIZER_FILES = ["tokenizer*", "special_tokens_map.json", "vocab.*", "merges.txt", "*.model"]
 
 _MOST_REASON = 200  # characters: torch names every weight that does not fit
@@ -101,11 +101,11 @@ class ClipModel:
 def clip_folder(path_or_id: str, revision: str | None) -> Path:
     """Local folder of the model; a hub id is fetched (no other weights) first."""
     folder = local_model_folder(path_or_id) or _fetch(path_or_id, revision)
-    for name in (CONFIG_NAME, WEIGHTS_NAME):
+    for name in (CLIP_CONFIG_NAME, CLIP_WEIGHTS_NAME):
         if not (folder / name).is_file():
             raise InputError(
                 f"evaluate.clip_model = {path_or_id}: {name} is missing; the folder must hold "
-                f"{CONFIG_NAME} and {WEIGHTS_NAME}"
+                f"{CLIP_CONFIG_NAME} and {CLIP_WEIGHTS_NAME}"
             )
     return folder
 
@@ -118,7 +118,7 @@ def _fetch(repository: str, revision: str | None) -> Path:
         found = snapshot_download(
             repository,
             revision=revision_of(repository, revision),
-            allow_patterns=[CONFIG_NAME, WEIGHTS_NAME, *_TOKENIZER_FILES],
+            allow_patterns=[CLIP_CONFIG_NAME, CLIP_WEIGHTS_NAME, *_TOKENIZER_FILES],
         )
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise InputError(
@@ -157,7 +157,7 @@ def load_clip(
 
 def _config(folder: Path) -> dict[str, Any]:
     """The part of a configuration that says how the network is built; KeyError if it is absent."""
-    document = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
+    document = json.loads((folder / CLIP_CONFIG_NAME).read_text(encoding="utf-8"))
     config: dict[str, Any] = document["model_cfg"]
     return config
 
@@ -166,16 +166,18 @@ def _refuse_foreign_parts(config: Mapping[str, Any]) -> None:
     """ValueError where open_clip would run code of the model's, or take parts from elsewhere."""
     text, vision = config["text_cfg"], config["vision_cfg"]
     if text.get("tokenizer_kwargs", {}).get("trust_remote_code"):
-        raise ValueError(f"{CONFIG_NAME}: tokenizer_kwargs.trust_remote_code: code is never run")
+        raise ValueError(
+            f"{CLIP_CONFIG_NAME}: tokenizer_kwargs.trust_remote_code: code is never run"
+        )
     if name := text.get("hf_model_name"):
         raise ValueError(
-            f"{CONFIG_NAME}: text_cfg.hf_model_name = {shorten(name)}: would be fetched from a "
-            "repository that no revision names; take a CLIP with a text tower of open_clip's own"
+            f"{CLIP_CONFIG_NAME}: text_cfg.hf_model_name = {shorten(name)}: would be fetched from "
+            "a repository that no revision names; take a CLIP with a text tower of open_clip's own"
         )
     if ":" in (name := vision.get("timm_model_name") or ""):
         raise ValueError(
-            f"{CONFIG_NAME}: vision_cfg.timm_model_name = {shorten(name)}: would be fetched from a "
-            "repository that no revision names; must be the name of an architecture of timm's"
+            f"{CLIP_CONFIG_NAME}: vision_cfg.timm_model_name = {shorten(name)}: would be fetched "
+            "from a repository that no revision names; must name an architecture of timm's"
         )
 
 

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 _FILE = "text.safetensors"
 
 
-def embed_prompts(
+def embed_flux_prompts(
     prompts: Iterable[str],
     model: ModelReference,
     *,

@@ -21,7 +21,7 @@ class RotaryTable(Protocol):
     freqs_sin: Tensor
 
 
-class Grid(NamedTuple):
+class TokenGrid(NamedTuple):
     """Tokens of a latent video along frames, rows and columns."""
 
     frames: int

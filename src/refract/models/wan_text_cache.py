@@ -10,16 +10,16 @@ from refract.base.errors import InputError
 from refract.models.text_key import text_key
 from refract.models.wan import WanModel
 from refract.models.wan_text import embed_prompt
-from refract.params.models import VideoModel
+from refract.params.models import VideoModelParams
 from refract.pipeline.item_store import ItemStore
 
 _FILE = "embedding.safetensors"
 
 
-def embed_prompts(
+def embed_wan_prompts(
     prompts: Mapping[str, str],
     model: WanModel,
-    settings: VideoModel,
+    settings: VideoModelParams,
     identity: str,
     root: Path,
     allow_empty: Collection[str] = (),

@@ -3,13 +3,13 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
 from refract.base.errors import InputError, shorten
 from refract.base.yaml_files import read_yaml
-from refract.params.section import FileName, Section, check_banned_names, validate
+from refract.params.section import FileName, Section, SectionType, check_banned_names, validate
 
 # DVC fails on ids with `.`, `[` or `@`, and drops unquoted ones such as `1` or `True`. Files and
 # folders are named by an id, which a file system allows 255 letters.
@@ -28,7 +28,6 @@ def _check_words(text: str) -> str:
 
 
 Text = Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_check_words)]
-SectionType = TypeVar("SectionType", bound=Section)
 
 
 class Case(Section):

@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import model_validator
 
 from refract.params.flowalign import FlowAlign
-from refract.params.models import VideoModel
+from refract.params.models import VideoModelParams
 from refract.params.reference import RefBranches, RefLayers, RefMode, RefStrength
 from refract.params.section import Section, Seed
 
@@ -16,7 +16,7 @@ class EditParams(Section):
     ref_layers: RefLayers
     ref_mode: RefMode
     ref_branches: RefBranches
-    video_model: VideoModel
+    video_model: VideoModelParams
     flowalign: FlowAlign
 
     @model_validator(mode="after")

@@ -9,11 +9,11 @@ from refract.params.section import Items, Section
 
 BaselineSampler = Literal["flowedit", "sdedit"]
 Words = Annotated[str, Field(min_length=1, max_length=200)]
-Strength = Annotated[
+ScheduleShare = Annotated[
     float, Field(gt=0, le=1, description="part of the schedule that is run, from the noisy end")
 ]
 Guidance = Annotated[float, Field(ge=0, le=100, description="w towards the target prompt")]
-SourceGuidance = Annotated[
+SourceGuidanceScale = Annotated[
     float, Field(ge=0, le=100, description="guidance of FlowEdit's source branch")
 ]
 
@@ -52,7 +52,7 @@ def _check_schedule(schedule: object) -> str | tuple[float, ...]:
     raise ValueError("must be constant or a list of 2 to 64 factors of ref_strength, each 0 to 10")
 
 
-class Region(Section):
+class EditRegion(Section):
     """The region of the edited words, outside of which FlowAlign is pulled to the source more."""
 
     zeta_outside: Annotated[
@@ -69,15 +69,15 @@ class Region(Section):
 class FlowEditBaseline(Section):
     """Steps, shift and negative prompt are those of the section above."""
 
-    strength: Strength
+    strength: ScheduleShare
     guidance: Guidance
-    source_guidance: SourceGuidance
+    source_guidance: SourceGuidanceScale
 
 
 class SdEditBaseline(Section):
     """Steps, shift and negative prompt are those of the section above."""
 
-    strength: Strength
+    strength: ScheduleShare
     guidance: Guidance
 
 
@@ -118,9 +118,9 @@ class FlowAlign(VideoGrid):
         Literal["flowalign", BaselineSampler, "vace"], Field(description="editing algorithm")
     ]
     steps: Annotated[int, Field(ge=1, le=1000, description="steps of the whole schedule")]
-    strength: Strength
+    strength: ScheduleShare
     guidance: Guidance
-    source_guidance: SourceGuidance
+    source_guidance: SourceGuidanceScale
     negative_prompt: Annotated[
         str, Field(max_length=2000, description="what guidance leads away from; not FlowAlign")
     ]
@@ -131,7 +131,7 @@ class FlowAlign(VideoGrid):
         Field(ge=1, le=1025, description="frames of a clip, 4k + 1"),
         AfterValidator(_check_frames),
     ]
-    region: Region
+    region: EditRegion
     ref_guidance: Annotated[float, Field(ge=0, le=100, description="w_ref, of ref_branches guided")]
     ref_rope: Annotated[
         Literal["before", "frame0", "after", "none"],

@@ -14,7 +14,7 @@ def _check_region(region: tuple[float, ...]) -> tuple[float, ...]:
     return region
 
 
-Region = Annotated[
+RegionCorners = Annotated[
     Items[Annotated[float, Field(ge=0, le=1)]],
     Field(min_length=4, max_length=4, description="[x0, y0, x1, y1] in shares of the panel"),
     AfterValidator(_check_region),
@@ -23,7 +23,7 @@ Region = Annotated[
 
 class AttentionMaps(Section):
     regions: Annotated[
-        Items[Region] | None,
+        Items[RegionCorners] | None,
         Field(min_length=1, max_length=16, description="of the infrared image; null for no maps"),
     ]
     steps: Annotated[

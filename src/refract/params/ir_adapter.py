@@ -9,22 +9,19 @@ from refract.params.section import Items, Section, one_of
 Position = Literal["none", "rope2d", "distance_bias"]
 Gate = Literal["zero_scale", "zero_projection", "small", "one"]
 Site = Literal["x_t", "x_cond"]
+MapLayout = Literal["tile", "target"]
+SemanticMode = Literal["cross_attention", "pixel_fusion", "panel", "none"]
 LearningRate = Annotated[float, Field(gt=0, le=1)]
-Interval = Annotated[int, Field(ge=0, le=1_000_000)]
+StepInterval = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class Semantic(Section):
-    mode: Annotated[
-        Literal["cross_attention", "pixel_fusion", "panel", "none"],
-        Field(description="how the map enters; none: LoRA only"),
-    ]
+    mode: Annotated[SemanticMode, Field(description="how the map enters; none: LoRA only")]
     preset: Annotated[
         Literal["default", "as_described"],
         Field(description="default takes the three keys below; as_described overrules them"),
     ]
-    layout: Annotated[
-        Literal["tile", "target"], Field(description="map over both panels or the infrared half")
-    ]
+    layout: Annotated[MapLayout, Field(description="map over both panels or the infrared half")]
     position: Annotated[Position, Field(description="what tells semantic tokens apart")]
     gate: Annotated[Gate, Field(description="how a layer starts")]
     site: Annotated[Site, Field(description="latents that the output is added to")]
@@ -102,9 +99,9 @@ class IrAdapter(Section):
     left_panel_weight: Annotated[
         float, Field(ge=0, le=1, description="weight of the visible half in the loss")
     ]
-    validate_every: Annotated[Interval, Field(description="steps; 0 only at the end")]
-    sample_every: Annotated[Interval, Field(description="steps; 0 only at the end")]
-    checkpoint_every: Annotated[Interval, Field(description="steps; 0 only at the end")]
+    validate_every: Annotated[StepInterval, Field(description="steps; 0 only at the end")]
+    sample_every: Annotated[StepInterval, Field(description="steps; 0 only at the end")]
+    checkpoint_every: Annotated[StepInterval, Field(description="steps; 0 only at the end")]
 
     @model_validator(mode="after")
     def _one_rate_for_prodigy(self) -> Self:

@@ -101,7 +101,7 @@ class Model(Section):
         return "+".join([self.dtype, *(name for name, is_on in options.items() if is_on)])
 
 
-class InfraredModel(Model):
+class InfraredModelParams(Model):
     """A FLUX.1-Fill-shaped image model."""
 
     attention_backend: Annotated[TrainableAttention | None, _ATTENTION] = None
@@ -134,5 +134,5 @@ class InfraredModel(Model):
         return {name: value for name, value in settings.items() if name not in inference_only}
 
 
-class VideoModel(Model):
+class VideoModelParams(Model):
     """A Wan2.1-T2V-shaped video model."""

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from refract.params.models import InfraredModel, VideoModel
+from refract.params.models import InfraredModelParams, VideoModelParams
 from refract.params.reference import RefTimesteps, VideoGrid
 from refract.params.section import Section, Seed, one_of
 
@@ -28,7 +28,7 @@ class RefBank(Section):
 class BankParams(Section):
     seed: Seed
     ref_timesteps: RefTimesteps
-    infrared_model: InfraredModel
-    video_model: VideoModel
+    infrared_model: InfraredModelParams
+    video_model: VideoModelParams
     ref_bank: RefBank
     flowalign: VideoGrid

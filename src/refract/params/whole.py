@@ -9,7 +9,7 @@ from refract.params.explain import unknown_key
 from refract.params.flowalign import FlowAlign
 from refract.params.infer_ir import InferIr
 from refract.params.ir_adapter import IrAdapter
-from refract.params.models import InfraredModel, VideoModel
+from refract.params.models import InfraredModelParams, VideoModelParams
 from refract.params.prepare_triptychs import PrepareTriptychs
 from refract.params.ref_bank import RefBank
 from refract.params.reference import RefBranches, RefLayers, RefMode, RefStrength, RefTimesteps
@@ -25,8 +25,8 @@ class Params(Section):
     ref_layers: RefLayers
     ref_mode: RefMode
     ref_branches: RefBranches
-    infrared_model: InfraredModel
-    video_model: VideoModel
+    infrared_model: InfraredModelParams
+    video_model: VideoModelParams
     prepare_triptychs: PrepareTriptychs
     ir_adapter: IrAdapter
     infer_ir: InferIr

@@ -30,7 +30,7 @@ from refract.report.tables import (
     FRAME_TABLE,
     INFRARED_TABLE,
     KNOWN_TABLES,
-    Frames,
+    FrameScores,
     ItemScores,
     read_any,
     read_curve,
@@ -42,8 +42,6 @@ from refract.report.tables import (
 PAGE = "index.html"
 RESAMPLES = 1000  # of the intervals, where the params name no other number
 MOST_ROWS = 400  # of a table the page knows nothing about
-
-Facts = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -61,12 +59,12 @@ class ReportInputs:
 
 
 @dataclass(frozen=True)
-class Scores:
+class EvaluationTables:
     """What the evaluation's tables hold, and how a mean's interval is made."""
 
     infrared: ItemScores
     edits: ItemScores
-    frames: Frames
+    frames: FrameScores
     interval: Interval
 
 
@@ -107,7 +105,7 @@ def write_report(
         (folder / PAGE).write_text(page, encoding="utf-8", errors="replace", newline="\n")
 
 
-def _described(path: Path) -> dict[str, Facts]:
+def _described(path: Path) -> dict[str, Mapping[str, Any]]:
     """Case id -> what the cases file says of it. Ids are not checked: here they are only text."""
     cases = read_yaml(path).get("cases", {}) if path.is_file() else {}
     if not isinstance(cases, dict) or not all(isinstance(case, dict) for case in cases.values()):
@@ -115,7 +113,7 @@ def _described(path: Path) -> dict[str, Facts]:
     return cases
 
 
-def _scores(inputs: ReportInputs, settings: Facts) -> Scores:
+def _scores(inputs: ReportInputs, settings: Mapping[str, Any]) -> EvaluationTables:
     """The intervals are made as the evaluation makes them, so that the numbers agree."""
     evaluate = settings.get("evaluate")
     resamples = evaluate.get("bootstrap", RESAMPLES) if isinstance(evaluate, dict) else RESAMPLES
@@ -125,7 +123,7 @@ def _scores(inputs: ReportInputs, settings: Facts) -> Scores:
             raise InputError(
                 f"{inputs.params}: {name}: must be a whole number from {least}, found {value!r}"
             )
-    return Scores(
+    return EvaluationTables(
         read_scores(inputs.plots / INFRARED_TABLE, "item"),
         read_scores(inputs.plots / EDIT_TABLE, "case"),
         read_frames(inputs.plots / FRAME_TABLE),
@@ -134,7 +132,11 @@ def _scores(inputs: ReportInputs, settings: Facts) -> Scores:
 
 
 def _context(
-    inputs: ReportInputs, scores: Scores, scenes: Facts, shown: list[dict[str, Any]], cases: Facts
+    inputs: ReportInputs,
+    scores: EvaluationTables,
+    scenes: Mapping[str, Any],
+    shown: list[dict[str, Any]],
+    cases: Mapping[str, Any],
 ) -> dict[str, Any]:
     """What the templates are filled with."""
     names = [case["name"] for case in shown]

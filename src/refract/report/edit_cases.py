@@ -10,21 +10,21 @@ from refract.media.video_io import read_clip
 from refract.params.cases import INFRARED_REFERENCE
 from refract.params.flowalign import BASELINES
 from refract.report.media import MediaFolder
-from refract.report.tables import Frames, ItemScores
+from refract.report.tables import FrameScores, ItemScores
 
 PHOTO_PX = 384
 _PHOTO_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
-Facts = Mapping[str, Any]
+EditsInfo = Mapping[str, Any]  # info.json of the edits
 
 
 def edit_cases(
     edits: Path,
     banks: Path,
-    cases: Mapping[str, Facts],
-    info: Facts,
+    cases: Mapping[str, EditsInfo],
+    info: EditsInfo,
     scores: ItemScores,
-    frames: Frames,
+    frames: FrameScores,
     media: MediaFolder,
 ) -> list[dict[str, Any]]:
     """Every case folder of `edits`, in the order of the cases file, then by name.
@@ -84,7 +84,7 @@ def _curve(folder: Path) -> list[tuple[float, Path]]:
     return sorted(point for point in points if point[0] != 0)
 
 
-def _photo(name: str, banks: Path, facts: Facts, media: MediaFolder) -> str | None:
+def _photo(name: str, banks: Path, facts: EditsInfo, media: MediaFolder) -> str | None:
     """The product photo: as the edit's info says, else as the case says, else beside the clip."""
     if facts.get("target_image") == INFRARED_REFERENCE:
         path: Path | None = banks / f"{name}.png"

@@ -1,6 +1,6 @@
 """Key figures: a card a metric, with its interval, its items' spread, and a verdict."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from refract.evaluation.edits.evaluation import SOURCE
@@ -11,7 +11,6 @@ from refract.report.strip_plot import StripPlot, strip_plot
 from refract.report.tables import ItemScores
 from refract.report.variants import curve_strength, variant_label
 
-Interval = Callable[[Sequence[float]], MeanInterval | None]
 Values = Mapping[str, float]  # item -> value
 
 
@@ -32,7 +31,7 @@ class Card:
     interval: str
     count: int
     plot: StripPlot
-    verdicts: list[Verdict]
+    verdicts: list[GainVerdict]
 
 
 def cards(
@@ -86,7 +85,7 @@ def _best_variant(
 
 def _verdict(
     facts: MetricFacts, own: Values, rival: Values, name: str, interval: Interval
-) -> Verdict | None:
+) -> GainVerdict | None:
     """The mean paired difference over the items both have; None where they share none."""
     shared = [item for item in own if item in rival]
     if facts.better == "one":
@@ -96,7 +95,7 @@ def _verdict(
     mean = interval(gains)
     if mean is None:
         return None
-    return Verdict(_kind(facts, mean), f"{_gain(facts, mean)} against {_in_sentence(name)}")
+    return GainVerdict(_kind(facts, mean), f"{_gain(facts, mean)} against {_in_sentence(name)}")
 
 
 def _gain(facts: MetricFacts, gain: MeanInterval) -> str:
@@ -128,7 +127,7 @@ def _card(
     facts: MetricFacts,
     variants: Mapping[str, Values],
     result: str,
-    verdicts: list[Verdict],
+    verdicts: list[GainVerdict],
     interval: Interval,
 ) -> Card:
     own = interval(list(variants[result].values()))

@@ -1,12 +1,11 @@
 """Means of groups of items, such as the scenes by day and by night."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from refract.evaluation.measures.bootstrap import MeanInterval
+from refract.evaluation.measures.bootstrap import Interval
 from refract.report.metric_facts import MetricFacts, metric_facts
 from refract.report.tables import ItemScores
 
-Interval = Callable[[Sequence[float]], MeanInterval | None]
 GroupRow = tuple[str, int, list[tuple[str, str]]]  # name, items, (mean, interval) a metric
 
 

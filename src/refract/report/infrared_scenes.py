@@ -4,13 +4,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from refract.base.errors import InputError
 from refract.evaluation.infrared.evaluation import CONTROLS, RUN
-from refract.evaluation.infrared.scenes import Scene, has_truth, load_predictions
+from refract.evaluation.infrared.scenes import TrueScene, has_truth, load_predictions
 from refract.media.image_reading import read_rgb
-from refract.media.image_sheets import error_picture
+from refract.media.image_sheets import error_picture, spread
 from refract.report.media import MediaFolder
 from refract.report.tables import ItemScores
 from refract.triptychs.panels.manifest import MANIFEST_NAME, TriptychRow, read_manifest
@@ -18,11 +16,6 @@ from refract.triptychs.panels.triptych import split_triptych
 
 MOST_SCENES = 96  # beyond them the page grows heavy; the tables hold every scene
 OWN_PICTURES = "input"  # infer_ir's folder for pictures that a user gave
-
-
-def spread(count: int, most: int) -> list[int]:
-    """Up to `most` indices out of `count`, evenly spread, the first and last among them."""
-    return np.unique(np.rint(np.linspace(0, count - 1, min(count, most))).astype(int)).tolist()
 
 
 def infrared_scenes(
@@ -53,7 +46,7 @@ def _scene(
     path = row.path(triptychs)
     panels = split_triptych(read_rgb(path), name=str(path))
     truth = panels.infrared[..., 0]
-    scene = Scene(row.id, row.daytime, panels.visible, truth, panels.semantic)
+    scene = TrueScene(row.id, row.daytime, panels.visible, truth, panels.semantic)
     images = {"visible": media.picture(panels.visible), "semantic": media.picture(panels.semantic)}
     for variant in (RUN, *CONTROLS):
         if (infrared / variant).is_dir():

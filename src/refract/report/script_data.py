@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from refract.report.metric_facts import in_order
-from refract.report.tables import Frames, ItemScores
+from refract.report.tables import FrameScores, ItemScores
 from refract.report.variants import variant_colour, variant_label
 
 
 def script_data(
     infrared: ItemScores,
     edits: ItemScores,
-    frames: Frames,
+    frames: FrameScores,
     scenes: Mapping[str, Any],
     cases: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """Items and means of several variants of one metric, as places in a small drawing."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from refract.evaluation.edits.evaluation import PLAIN, SOURCE
-from refract.evaluation.measures.bootstrap import MeanInterval
+from refract.evaluation.measures.bootstrap import Interval
 from refract.report.chart_scale import Scale, spanning
 from refract.report.metric_facts import MetricFacts
 from refract.report.variants import variant_colour, variant_label
@@ -12,9 +12,6 @@ from refract.report.variants import variant_colour, variant_label
 WIDTH, LABEL_WIDTH, ROW_HEIGHT, AXIS_HEIGHT = 320, 116, 19, 20  # drawing units
 DOTS_HEIGHT = 11
 _GOLDEN = 0.618034  # its multiples spread dots evenly over a row's height
-
-Interval = Callable[[Sequence[float]], MeanInterval | None]
-Values = Mapping[str, float]  # item -> value
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ class StripPlot:
 
 
 def strip_plot(
-    facts: MetricFacts, variants: Mapping[str, Values], result: str, interval: Interval
+    facts: MetricFacts, variants: Mapping[str, Mapping[str, float]], result: str, interval: Interval
 ) -> StripPlot:
     """A row a variant: the result first, then the plain edit and the source, then the others."""
     values = [value for items in variants.values() for value in items.values()]
@@ -56,7 +53,12 @@ def strip_plot(
 
 
 def _row(
-    name: str, items: Values, middle: float, scale: Scale, facts: MetricFacts, interval: Interval
+    name: str,
+    items: Mapping[str, float],
+    middle: float,
+    scale: Scale,
+    facts: MetricFacts,
+    interval: Interval,
 ) -> StripRow:
     mean = interval(list(items.values()))
     assert mean is not None  # a variant in the table has a finite value

@@ -14,7 +14,7 @@ FRAME_TABLE = "edit_frames.csv"
 CURVE_TABLE = "strength_curve.csv"
 KNOWN_TABLES = (INFRARED_TABLE, EDIT_TABLE, FRAME_TABLE, CURVE_TABLE)
 
-Row = Mapping[str, str]
+TableRow = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ class CurvePoint:
     count: int
 
 
-Frames = dict[str, dict[str, dict[str, list[float | None]]]]  # case -> metric -> variant -> values
+# case -> metric -> variant -> values
+FrameScores = dict[str, dict[str, dict[str, list[float | None]]]]
 
 
 def read_scores(path: Path, item_column: str) -> ItemScores:
@@ -67,9 +68,9 @@ def read_groups(path: Path) -> dict[str, str]:
     return {row["item"]: row["daytime"] for row in _rows(path, ("item", "daytime"))}
 
 
-def read_frames(path: Path) -> Frames:
+def read_frames(path: Path) -> FrameScores:
     """One value a frame, None where the table has none; empty where there is no such table."""
-    found: Frames = {}
+    found: FrameScores = {}
     for row in _rows(path, ("case", "variant", "metric", "frame", "value")):
         frame = _number(path, row, "frame")
         if frame != int(frame) or not 0 <= frame < 1_000_000:
@@ -109,7 +110,7 @@ def _lines(path: Path) -> Iterator[list[str]]:
         raise InputError(f"{path}: cannot be read as a table ({error})") from error
 
 
-def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[Row]:
+def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[TableRow]:
     if not path.is_file():
         return
     header, lines = read_any(path)
@@ -122,7 +123,7 @@ def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[Row]:
         yield dict(zip(header, line, strict=True))
 
 
-def _number(path: Path, row: Row, column: str) -> float:
+def _number(path: Path, row: TableRow, column: str) -> float:
     try:
         value = float(row[column])
     except ValueError:

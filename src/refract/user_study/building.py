@@ -15,7 +15,7 @@ from refract.evaluation.votes.study_key import StudyKey, load_key, write_key
 from refract.media.video_io import Clip, read_clip
 from refract.media.webm import write_webm
 from refract.params.cases import Case
-from refract.user_study.page import ShownPair, StudyPage, render_page
+from refract.user_study.page import ShownPair, StudyPage, render_study
 from refract.user_study.pairs import ClipId, StudyPlan, Tokens, plan_pairs
 from refract.user_study.photo import write_photo
 
@@ -67,7 +67,7 @@ def build_study(request: StudyRequest, output: Path, key_path: Path | None = Non
         _write_clips(plan, files, media)
         pairs = list(_shown(plan.key, photo_of, request.cases))
         page = StudyPage(plan.key.study, request.title, pairs, small)
-        (folder / PAGE).write_text(render_page(page), encoding="utf-8", errors="replace")
+        (folder / PAGE).write_text(render_study(page), encoding="utf-8", errors="replace")
         for path in folder.rglob("*"):
             os.utime(path, (_EVERY_FILE_MADE, _EVERY_FILE_MADE))
     write_key(key_path, plan.key)

@@ -39,7 +39,7 @@ class StudyPage:
         return {"study": self.study, "questions": questions, "pairs": pairs}
 
 
-def render_page(page: StudyPage) -> str:
+def render_study(page: StudyPage) -> str:
     """The document. Every given text is escaped; the policy in it lets no other program run."""
     environment = Environment(
         loader=PackageLoader(_PACKAGE),

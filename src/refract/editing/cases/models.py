@@ -19,8 +19,8 @@ from refract.models.identity import model_identity
 from refract.models.memory_options import memory_options
 from refract.models.vace import VaceModel
 from refract.models.wan import WanModel
-from refract.models.wan_text_cache import embed_prompts
-from refract.params.models import VideoModel
+from refract.models.wan_text_cache import embed_wan_prompts
+from refract.params.models import VideoModelParams
 from refract.pipeline.device import pick_device
 from refract.pipeline.item_store import state_root
 from refract.pipeline.processes import Processes
@@ -46,7 +46,7 @@ class EditModel:
         kind: type[WanModel],
         path: str,
         revision: str | None,
-        settings: VideoModel,
+        settings: VideoModelParams,
     ) -> None:
         """settings: for precision and number of prompt tokens, which VACE shares.
 
@@ -82,7 +82,7 @@ class EditModel:
                 may_be_empty.append(f"flowalign.negative_prompt of case {request.name}")
                 prompts[may_be_empty[-1]] = request.params.flowalign.negative_prompt
         with processes.main_first():
-            self._contexts = embed_prompts(
+            self._contexts = embed_wan_prompts(
                 prompts,
                 self.model,
                 self._settings,
@@ -105,7 +105,7 @@ class EditModel:
 class EditModels:
     """Every model that the cases of a run edit with, each held once."""
 
-    def __init__(self, video: VideoModel) -> None:
+    def __init__(self, video: VideoModelParams) -> None:
         self._video = video
         self._models: dict[tuple[type[WanModel], str, str | None], EditModel] = {}
 

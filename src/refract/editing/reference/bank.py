@@ -24,7 +24,7 @@ _HEADER = "reference_bank"
 _KEY, _VALUE, _POSITIONS = "key", "value", "positions"
 _MEAN, _DEVIATION = "mean", "deviation"
 
-Layers = dict[int, dict[str, Tensor]]
+LayerTensors = dict[int, dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class ReferenceBank:
     path: the file it was read from, for messages.
     """
 
-    layers: Layers
+    layers: LayerTensors
     positions: Tensor
     facts: Mapping[str, Any] = field(default_factory=dict)
-    statistics: Layers = field(default_factory=dict)
+    statistics: LayerTensors = field(default_factory=dict)
     path: Path | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
@@ -131,9 +131,9 @@ def _read_facts(header: str) -> dict[str, Any]:
     return facts
 
 
-def _nested(tensors: Mapping[str, Tensor], kinds: tuple[str, str]) -> Layers:
+def _nested(tensors: Mapping[str, Tensor], kinds: tuple[str, str]) -> LayerTensors:
     """Layer -> kind -> tensor, for the tensors of these kinds."""
-    layers: Layers = {}
+    layers: LayerTensors = {}
     for name, tensor in tensors.items():
         blocks, layer, kind = name.split(".")
         if blocks != "blocks" or kind not in (_KEY, _VALUE, _MEAN, _DEVIATION):
@@ -143,7 +143,7 @@ def _nested(tensors: Mapping[str, Tensor], kinds: tuple[str, str]) -> Layers:
     return dict(sorted(layers.items()))
 
 
-def _find_problem(layers: Layers, positions: Tensor) -> str | None:
+def _find_problem(layers: LayerTensors, positions: Tensor) -> str | None:
     tensors = [positions, *(tensor for pair in layers.values() for tensor in pair.values())]
     if not all(tensor.is_floating_point() for tensor in tensors):
         return "its tensors must be of floating point"
@@ -166,7 +166,7 @@ def _find_problem(layers: Layers, positions: Tensor) -> str | None:
     return None
 
 
-def _statistics_problem(statistics: Layers) -> str | None:
+def _statistics_problem(statistics: LayerTensors) -> str | None:
     for layer, pair in statistics.items():
         if pair.keys() != {_MEAN, _DEVIATION}:
             return f"layer {layer} must hold a mean and a deviation, got {', '.join(sorted(pair))}"

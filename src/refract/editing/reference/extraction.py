@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from refract.editing.reference.bank import Layers, ReferenceBank
+from refract.editing.reference.bank import LayerTensors, ReferenceBank
 
 
 @contextmanager
-def recording(transformer: Any) -> Iterator[Layers]:
+def recording(transformer: Any) -> Iterator[LayerTensors]:
     """Collect key, value and output of each `attn1` in the passes inside; the last pass stays.
 
     Forward hooks read what the layers compute anyway: the output of `norm_k`, which comes before
@@ -19,7 +19,7 @@ def recording(transformer: Any) -> Iterator[Layers]:
     whole layer. Key and value are (batch, tokens, heads, head_dim), output (batch, tokens,
     channels).
     """
-    recorded: Layers = {}
+    recorded: LayerTensors = {}
     with ExitStack() as hooks:
         for layer, block in enumerate(transformer.blocks):
             attn, pair = block.attn1, recorded.setdefault(layer, {})
@@ -90,8 +90,8 @@ def extract_bank(
         for layer, pair in recorded.items():
             for kind, tokens in _of_product(pair, kept).items():
                 sums[layer, kind] = sums.get((layer, kind), 0.0) + tokens / len(sigmas)
-    layers: Layers = {}
-    statistics: Layers = {}
+    layers: LayerTensors = {}
+    statistics: LayerTensors = {}
     for (layer, kind), tokens in sums.items():
         if kind in ("key", "value"):
             pooled = torch.einsum("wk,khd->whd", windows, tokens)

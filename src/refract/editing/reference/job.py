@@ -17,7 +17,7 @@ from refract.editing.reference.photo import find_reference_photo
 from refract.models.identity import model_identity
 from refract.models.memory_options import memory_options
 from refract.models.wan import WanModel
-from refract.models.wan_text_cache import embed_prompts
+from refract.models.wan_text_cache import embed_wan_prompts
 from refract.params.cases import INFRARED_REFERENCE, Case
 from refract.params.ref_bank import BankParams
 from refract.pipeline.device import pick_device
@@ -182,7 +182,7 @@ class BankJob:
         """The embeddings of the target prompts: the main process makes them, the others read."""
         prompts = {f"cases.{r.name}.target_prompt": r.case.target_prompt for r in requests}
         with processes.main_first():
-            return embed_prompts(
+            return embed_wan_prompts(
                 prompts,
                 self.model,
                 self.params.video_model,

@@ -13,7 +13,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -26,7 +25,6 @@ from refract.editing.reference.joint_attention import (
     merge_attention,
 )
 
-Mode = Literal["joint", "concat_scaled", "refdrop", "adain", "attn+adain"]
 # (q, k, v, k_ref, v_ref, strength) -> out; each (batch, heads, tokens, head_dim)
 Attend = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Strength], Tensor]
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from refract.editing.reference.bank import ReferenceBank
 from refract.editing.reference.frame_schedule import FrameSchedule, frame_factors
 from refract.editing.reference.joint_attention import Strength
-from refract.models.wan_rope import Grid, rotary_at, rotate
+from refract.models.wan_rope import TokenGrid, rotary_at, rotate
 
 Rope = Literal["before", "frame0", "after", "none"]
 
@@ -28,7 +28,7 @@ class PlacedReference:
         """table: the transformer's rotary module."""
         self.bank, self.rope, self.table = bank, rope, table
         self.base_strength, self.schedule = strength, schedule
-        self._grid: Grid | None = None
+        self._grid: TokenGrid | None = None
         self._strength: Strength = strength
         self._ready: dict[tuple[int, torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
 
@@ -36,7 +36,7 @@ class PlacedReference:
         """Forward pre-hook of the model's rotary module: its input has the latent's shape."""
         frames, height, width = args[0].shape[2:]
         p_t, p_h, p_w = self.table.patch_size
-        grid = Grid(frames // p_t, height // p_h, width // p_w)
+        grid = TokenGrid(frames // p_t, height // p_h, width // p_w)
         if grid != self._grid:
             self._grid = grid
             self._ready.clear()
@@ -69,7 +69,7 @@ class PlacedReference:
         """A number, or (tokens of the clip, 1) where it varies over the frames."""
         return self._strength
 
-    def _strength_over(self, grid: Grid, device: torch.device) -> Strength:
+    def _strength_over(self, grid: TokenGrid, device: torch.device) -> Strength:
         factors = frame_factors(self.schedule, grid.frames)
         if factors is None:
             return self.base_strength

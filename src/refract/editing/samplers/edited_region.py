@@ -18,7 +18,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from refract.base.errors import InputError
-from refract.models.wan_rope import Grid
+from refract.models.wan_rope import TokenGrid
 
 _ROWS = 2048  # video tokens whose attention to all of the text is in memory at a time
 _PROMPT_OF = {"edited": "source", "target": "target"}  # branches recorded
@@ -107,7 +107,7 @@ class EditedRegion:
             branch: _WordMap(tokens.get(prompt, ())) for branch, prompt in _PROMPT_OF.items()
         }
         self._branch: str | None = None
-        self._grid: Grid | None = None
+        self._grid: TokenGrid | None = None
         self._device = torch.device("cpu")
         self._mask: Tensor | None = None
 
@@ -156,7 +156,7 @@ class EditedRegion:
         """Forward pre-hook of the model's rotary module: its input has the latent's shape."""
         frames, height, width = args[0].shape[2:]
         p_t, p_h, p_w = self.patch_size
-        grid = Grid(frames // p_t, height // p_h, width // p_w)
+        grid = TokenGrid(frames // p_t, height // p_h, width // p_w)
         if grid != self._grid:
             for word_map in self._maps.values():
                 word_map.restart()

@@ -15,7 +15,7 @@ from PIL import Image
 
 from refract.evaluation.edits.evaluation import RESULT
 from refract.evaluation.edits.scores import EditCase
-from refract.evaluation.measures.product import Clip, ProductPhoto, Region
+from refract.evaluation.measures.product import Frames, ProductPhoto, RegionMask
 
 PASTED, PASTED_TRACKED, PASTED_FRAME = "pasted", "pasted_tracked", "pasted_frame"
 FROZEN = "frozen"
@@ -38,12 +38,12 @@ def with_cheats(case: EditCase) -> EditCase:
     return replace(case, clips=clips)
 
 
-def frozen(clip: Clip) -> Clip:
+def frozen(clip: Frames) -> Frames:
     """The first frame `[H, W, 3]` for the whole length."""
     return np.repeat(clip[:1], len(clip), axis=0)
 
 
-def pasted(source: Clip, region: Region, photo: ProductPhoto) -> Clip:
+def pasted(source: Frames, region: RegionMask, photo: ProductPhoto) -> Frames:
     """The photo's product at one place of the source for the whole length.
 
     Place and area are the means over the frames that have a region: the place that a sticker
@@ -54,7 +54,7 @@ def pasted(source: Clip, region: Region, photo: ProductPhoto) -> Clip:
     return np.stack([_lay(frame, photo, mean) for frame in source])
 
 
-def pasted_tracked(source: Clip, region: Region, photo: ProductPhoto) -> Clip:
+def pasted_tracked(source: Frames, region: RegionMask, photo: ProductPhoto) -> Frames:
     """The photo's product over the source, centred on the region's box and of the region's area.
 
     It follows the region's place and scale, not its turning. The area is matched, not the box,
@@ -65,7 +65,7 @@ def pasted_tracked(source: Clip, region: Region, photo: ProductPhoto) -> Clip:
     return np.stack([_lay(frame, photo, place) for frame, place in frames])
 
 
-def _place(mask: Region) -> tuple[float, ...] | None:
+def _place(mask: RegionMask) -> tuple[float, ...] | None:
     """Centre row and column of a mask's box and the mask's pixel count; None where empty."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if rows.size == 0:

@@ -10,7 +10,7 @@ from refract.editing.cases.outputs import BASELINES_FOLDER, CURVE_FOLDER
 from refract.editing.reference.photo import find_reference_photo
 from refract.evaluation.edits.evaluation import PLAIN, RESULT, SOURCE, strength_key
 from refract.evaluation.edits.scores import EditCase
-from refract.evaluation.measures.product import Clip, ProductPhoto, background_region
+from refract.evaluation.measures.product import Frames, ProductPhoto, background_region
 from refract.media.mask_folder import read_masks
 from refract.media.product_image import load_product_image
 from refract.media.video_io import read_clip
@@ -71,7 +71,7 @@ def load_edit_case(
     return EditCase(name, clips, photo, region, background, case.target_prompt)
 
 
-def _read(path: Path) -> Clip:
+def _read(path: Path) -> Frames:
     if not path.is_file():
         raise InputError(f"{path}: missing; flowalign_edit must write it for every case")
     return read_clip(path).frames

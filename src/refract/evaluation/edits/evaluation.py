@@ -1,12 +1,12 @@
 """Scores of all cases brought together: means with intervals, curve over the reference strength."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from refract.evaluation.edits.scores import ClipScores
-from refract.evaluation.measures.bootstrap import MeanInterval
+from refract.evaluation.measures.bootstrap import Interval
 from refract.evaluation.measures.metrics_file import Tree, put, put_interval
 
 RESULT, PLAIN, SOURCE = "reference", "plain", "source"
@@ -15,7 +15,6 @@ CURVE = "s"  # variants s030, s070, ... are the edits at reference strength 0.30
 # The group's measures need masks; this one says whether a case had them.
 REGION_METRICS = {"product": "product.histogram_overlap", "background": "background.psnr"}
 
-Interval = Callable[[Sequence[float]], MeanInterval | None]
 CaseScores = Mapping[str, ClipScores]  # variant -> scores
 
 

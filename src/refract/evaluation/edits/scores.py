@@ -11,10 +11,10 @@ from refract.evaluation.edits.clip_measures import CLIP_MEASURES
 from refract.evaluation.measures.perceptual import PerceptualDistance
 from refract.evaluation.measures.photo_similarity import ImageEncoder, PhotoSimilarity, cosines
 from refract.evaluation.measures.product import (
-    Clip,
+    Frames,
     Measured,
     ProductPhoto,
-    Region,
+    RegionMask,
     background_measures,
     colour_measures,
     finite_mean,
@@ -41,14 +41,14 @@ class EditCase:
     """
 
     name: str
-    clips: Mapping[str, Clip]
+    clips: Mapping[str, Frames]
     photo: ProductPhoto | None = None
-    region: Region | None = None
-    background: Region | None = None
+    region: RegionMask | None = None
+    background: RegionMask | None = None
     prompt: str | None = None
 
     @property
-    def source(self) -> Clip:
+    def source(self) -> Frames:
         return self.clips["source"]
 
 
@@ -86,7 +86,7 @@ class CaseScorer:
         """
         return self.measured(variant).series
 
-    def _measure(self, frames: Clip) -> Measured:
+    def _measure(self, frames: Frames) -> Measured:
         features = self._features(frames)
         parts = [self._motion.measures(frames, features), self._simple(frames)]
         if self.case.prompt is not None:
@@ -97,7 +97,7 @@ class CaseScorer:
             parts += self._background(frames, self.case.background)
         return with_fidelity(merged(*parts))
 
-    def _simple(self, frames: Clip) -> Measured:
+    def _simple(self, frames: Frames) -> Measured:
         """The measures that see the clip and its source alone."""
         source = self.case.source
         return Measured(
@@ -109,7 +109,7 @@ class CaseScorer:
             {},
         )
 
-    def _product(self, frames: Clip, features: torch.Tensor) -> list[Measured]:
+    def _product(self, frames: Frames, features: torch.Tensor) -> list[Measured]:
         """Likeness to the photo: whole frames, and the product where both know where it is."""
         parts, region = [], self._product_region
         for similarity in self._similarities:
@@ -129,7 +129,7 @@ class CaseScorer:
             ]
         return parts
 
-    def _background(self, frames: Clip, background: Region) -> list[Measured]:
+    def _background(self, frames: Frames, background: RegionMask) -> list[Measured]:
         parts = [background_measures(frames, self.case.source, background)]
         if self.perceptual is not None:
             kept = outside_only(frames, self.case.source, background)
@@ -138,7 +138,7 @@ class CaseScorer:
             parts.append(Measured({key: finite_mean(distances)}, {key: distances}))
         return parts
 
-    def _features(self, frames: Clip) -> torch.Tensor:
+    def _features(self, frames: Frames) -> torch.Tensor:
         return self.clip_model.image_features(list(frames))
 
     @cached_property
@@ -158,7 +158,7 @@ class CaseScorer:
         return [PhotoSimilarity(encoder, self.case.photo) for encoder in encoders]
 
     @cached_property
-    def _product_region(self) -> Region | None:
+    def _product_region(self) -> RegionMask | None:
         """Where the product shall be, if the photo's product is known to hold it against."""
         photo = self.case.photo
         return None if photo is None or photo.foreground is None else self.case.region

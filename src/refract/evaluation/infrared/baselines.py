@@ -10,31 +10,31 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from refract.evaluation.infrared.scenes import Gray, Scene
+from refract.evaluation.infrared.scenes import Gray, TrueScene
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _SHIFT = 3  # 8 levels a colour channel count as one: robust to lossy maps, apart for palettes
 _COLOURS = 1 << 3 * (8 - _SHIFT)
 _ROUNDING = 1e-12  # of float64 sums, relative
 
-Baseline = Callable[[Scene], Gray]
+Baseline = Callable[[TrueScene], Gray]
 
 
 def _to_bytes(image: NDArray[np.floating]) -> Gray:
     return np.rint(np.clip(image, 0, 255)).astype(np.uint8)
 
 
-def luma(scene: Scene) -> NDArray[np.float64]:
+def luma(scene: TrueScene) -> NDArray[np.float64]:
     """BT.601 luma `[P, P]` of the visible picture, 0..255, not rounded."""
     return np.asarray(scene.visible @ _LUMA, np.float64)
 
 
-def grayscale(scene: Scene) -> Gray:
+def grayscale(scene: TrueScene) -> Gray:
     """BT.601 luma of the visible picture."""
     return _to_bytes(luma(scene))
 
 
-def inverted_grayscale(scene: Scene) -> Gray:
+def inverted_grayscale(scene: TrueScene) -> Gray:
     """255 minus the luma."""
     return _to_bytes(255 - luma(scene))
 
@@ -46,7 +46,7 @@ class _PerDaytime:
     by_daytime: Mapping[str, Baseline]
     otherwise: Baseline
 
-    def __call__(self, scene: Scene) -> Gray:
+    def __call__(self, scene: TrueScene) -> Gray:
         return self.by_daytime.get(scene.daytime, self.otherwise)(scene)
 
 
@@ -65,7 +65,7 @@ class _Sums:
     colour_pixels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(_COLOURS, np.int64))
 
     @classmethod
-    def of(cls, scene: Scene) -> "_Sums":
+    def of(cls, scene: TrueScene) -> "_Sums":
         levels, infrared = luma(scene), scene.infrared.astype(np.float64)
         index = _colour_index(scene.semantic).ravel()
         return cls(
@@ -122,12 +122,12 @@ def _fit_class_mean(sums: _Sums) -> Baseline:
     return lambda scene: _to_bytes(table[_colour_index(scene.semantic)])
 
 
-def has_semantics(scenes: Iterable[Scene]) -> bool:
+def has_semantics(scenes: Iterable[TrueScene]) -> bool:
     """Whether any semantic map holds more than one colour, that is, says anything."""
     return any(np.ptp(scene.semantic, axis=(0, 1)).any() for scene in scenes)
 
 
-def fit_baselines(training: Iterable[Scene]) -> dict[str, Baseline]:
+def fit_baselines(training: Iterable[TrueScene]) -> dict[str, Baseline]:
     """Every baseline by its metrics key.
 
     Without training scenes only those that need no fit; without semantic maps no class mean.

@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
+from refract.evaluation.infrared.scenes import Gray
 from refract.evaluation.infrared.semantic_classes import ColourMap, SemanticClasses
 from refract.evaluation.measures.bootstrap import MeanInterval
 
-Gray = NDArray[np.uint8]  # [H, W]
 Table = NDArray[np.float64]  # [scenes, classes]
 
 
 @dataclass(frozen=True)
-class Resampling:
+class SceneResampling:
     """How the intervals of a value of the whole set are made: scenes are drawn again."""
 
     resamples: int = 1000
@@ -43,14 +43,14 @@ class ClassErrors:
         return ClassErrors(self.names, self.about, self.pixels[chosen], absolute)
 
     def class_interval(
-        self, variant: str, place: int, resampling: Resampling
+        self, variant: str, place: int, resampling: SceneResampling
     ) -> MeanInterval | None:
         """Error of one class with its interval over scenes; None where no scene shows it."""
         there = self.pixels[:, place] > 0
         one = slice(place, place + 1)
         return _interval(self.absolute[variant][there, one], self.pixels[there, one], resampling)
 
-    def macro_interval(self, variant: str, resampling: Resampling) -> MeanInterval | None:
+    def macro_interval(self, variant: str, resampling: SceneResampling) -> MeanInterval | None:
         """Mean over the classes of their errors, with its interval over scenes."""
         return _interval(self.absolute[variant], self.pixels, resampling)
 
@@ -86,7 +86,7 @@ def _ratio(absolute: Table, pixels: Table, axis: int) -> NDArray[np.float64]:
     return np.divide(total, size, out=np.full(size.shape, np.nan), where=size > 0)
 
 
-def _interval(absolute: Table, pixels: Table, resampling: Resampling) -> MeanInterval | None:
+def _interval(absolute: Table, pixels: Table, resampling: SceneResampling) -> MeanInterval | None:
     """Mean over the classes of the pooled errors; percentile bootstrap over the rows."""
     count = len(pixels)
     if count == 0:

@@ -1,7 +1,7 @@
 """Generated infrared pictures against the truth, beside the baselines and the wrong-map runs."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from refract.base.on_demand import OnDemand
 from refract.evaluation.infrared.baselines import Baseline, fit_baselines, has_semantics
-from refract.evaluation.infrared.class_error import ClassErrors, Resampling, class_errors
-from refract.evaluation.infrared.scenes import Gray, Scene, load_scenes, predictions
+from refract.evaluation.infrared.class_error import ClassErrors, SceneResampling, class_errors
+from refract.evaluation.infrared.scenes import Gray, TrueScene, load_scenes, predictions
 from refract.evaluation.infrared.scores import InfraredScorer, Scores, as_rgb
 from refract.evaluation.infrared.semantic_classes import find_classes, load_palette
-from refract.evaluation.measures.bootstrap import MeanInterval
+from refract.evaluation.measures.bootstrap import Interval
 from refract.evaluation.measures.metrics_file import Tree, put, put_interval
 from refract.evaluation.measures.perceptual import PerceptualDistance
 from refract.evaluation.measures.set_distance import ImageFeatures, SetDistances, set_distances
@@ -23,10 +23,8 @@ logger = logging.getLogger(__name__)
 
 RUN = "adapter"  # the variant that is the result; every other one is a baseline
 CONTROLS = ("shuffled_map", "zero_map")  # the same adapter under a wrong and an empty map
-DAYTIMES = ("day", "night")
+_DAY_AND_NIGHT = ("day", "night")
 CLASS_COLUMNS = ("variant", "class", "scenes", "pixels", "l1", "l1_low", "l1_high")
-
-Interval = Callable[[Sequence[float]], MeanInterval | None]
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class InfraredEvaluation:
     classes: None where no semantic map tells classes apart. distances: None if not asked for.
     """
 
-    scenes: Sequence[Scene]
+    scenes: Sequence[TrueScene]
     pictures: Mapping[str, Sequence[Gray]] = field(default_factory=dict)
     scores: dict[str, Scores] = field(default_factory=dict)
     classes: ClassErrors | None = None
@@ -44,7 +42,7 @@ class InfraredEvaluation:
 
 
 def collect_pictures(
-    triptychs: Path, infrared: Path, scenes: Sequence[Scene]
+    triptychs: Path, infrared: Path, scenes: Sequence[TrueScene]
 ) -> dict[str, Sequence[Gray]]:
     """Pictures by variant: the run, its controls (those that were made) and the baselines.
 
@@ -64,7 +62,7 @@ def collect_pictures(
     return pictures
 
 
-def _answers(answer: Baseline, scenes: Sequence[Scene]) -> Sequence[Gray]:
+def _answers(answer: Baseline, scenes: Sequence[TrueScene]) -> Sequence[Gray]:
     return OnDemand(len(scenes), lambda place: answer(scenes[place]))
 
 
@@ -103,7 +101,7 @@ def evaluate_infrared(
 
 
 def infrared_metrics(
-    result: InfraredEvaluation, interval: Interval, resampling: Resampling | None = None
+    result: InfraredEvaluation, interval: Interval, resampling: SceneResampling | None = None
 ) -> Tree:
     """The metrics tree: the run's means, `day.` and `night.` apart, and each `baseline.`.
 
@@ -114,11 +112,11 @@ def infrared_metrics(
     tree: Tree = {"count": len(result.scenes)}
     if not result.scenes:
         return tree
-    run, drawn = result.scores[RUN], resampling or Resampling()
+    run, drawn = result.scores[RUN], resampling or SceneResampling()
     _put_scores(tree, "", run, interval)
     _put_whole(tree, "", result, RUN, drawn)
     _put_best_gain(tree, result, interval)
-    groups = {name: _of_daytime(result.scenes, name) for name in DAYTIMES}
+    groups = {name: _of_daytime(result.scenes, name) for name in _DAY_AND_NIGHT}
     for name, members in groups.items():
         if members:
             put(tree, f"{name}.count", len(members))
@@ -168,7 +166,7 @@ def _put_scores(tree: Tree, above: str, scores: Mapping[str, list[float]], mean:
 
 
 def _put_whole(
-    tree: Tree, above: str, result: InfraredEvaluation, variant: str, drawn: Resampling
+    tree: Tree, above: str, result: InfraredEvaluation, variant: str, drawn: SceneResampling
 ) -> None:
     """The values of the whole set: the error over classes and, if measured, the sets' distance."""
     if result.classes is not None:
@@ -190,7 +188,7 @@ def _gains(result: InfraredEvaluation, variant: str) -> list[float]:
     return [ours - theirs for ours, theirs in pairs]
 
 
-def _of_daytime(scenes: Sequence[Scene], name: str) -> list[int]:
+def _of_daytime(scenes: Sequence[TrueScene], name: str) -> list[int]:
     return [i for i, scene in enumerate(scenes) if scene.daytime == name]
 
 
@@ -209,7 +207,7 @@ def infrared_rows(result: InfraredEvaluation) -> list[tuple[object, ...]]:
 
 
 def class_rows(
-    result: InfraredEvaluation, resampling: Resampling | None = None
+    result: InfraredEvaluation, resampling: SceneResampling | None = None
 ) -> list[tuple[object, ...]]:
     """Rows of `CLASS_COLUMNS`: the error of each variant inside each class; none without classes.
 
@@ -220,7 +218,7 @@ def class_rows(
         return rows
     for variant in classes.absolute:
         for place, name in enumerate(classes.names):
-            found = classes.class_interval(variant, place, resampling or Resampling())
+            found = classes.class_interval(variant, place, resampling or SceneResampling())
             if found is not None:
                 pixels = int(classes.pixels[:, place].sum())
                 values = (found.mean, found.low, found.high)

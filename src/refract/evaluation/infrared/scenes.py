@@ -14,11 +14,11 @@ from refract.media.panel_pixels import to_eight_bits
 from refract.triptychs.panels.manifest import TriptychRow, read_manifest
 from refract.triptychs.panels.triptych import split_triptych
 
-Gray = NDArray[np.uint8]
+Gray = NDArray[np.uint8]  # [H, W]
 
 
 @dataclass(frozen=True)
-class Scene:
+class TrueScene:
     """visible `[P, P, 3]`, infrared `[P, P]` (the truth) and semantic `[P, P, 3]`, all 8-bit."""
 
     id: str
@@ -33,7 +33,7 @@ def has_truth(row: TriptychRow) -> bool:
     return row.infrared != ""
 
 
-def load_scenes(folder: Path, split: str) -> Sequence[Scene]:
+def load_scenes(folder: Path, split: str) -> Sequence[TrueScene]:
     """The scenes of a split that have a true infrared picture, sorted by id; maybe none.
 
     Each is read when it is asked for: a split may be larger than the memory.
@@ -42,20 +42,20 @@ def load_scenes(folder: Path, split: str) -> Sequence[Scene]:
     return OnDemand(len(rows), lambda place: _load_scene(rows[place], folder))
 
 
-def _load_scene(row: TriptychRow, folder: Path) -> Scene:
+def _load_scene(row: TriptychRow, folder: Path) -> TrueScene:
     path = row.path(folder)
     panels = split_triptych(read_rgb(path), name=str(path))
-    return Scene(row.id, row.daytime, panels.visible, panels.infrared[..., 0], panels.semantic)
+    return TrueScene(row.id, row.daytime, panels.visible, panels.infrared[..., 0], panels.semantic)
 
 
-def predictions(folder: Path, scenes: Sequence[Scene]) -> Sequence[Gray]:
+def predictions(folder: Path, scenes: Sequence[TrueScene]) -> Sequence[Gray]:
     """As `load_predictions`, each read when it is asked for; whether all are there is seen now."""
     for scene in scenes:
         _require(folder / f"{scene.id}.png")
     return OnDemand(len(scenes), lambda place: load_predictions(folder, [scenes[place]])[0])
 
 
-def load_predictions(folder: Path, scenes: Sequence[Scene]) -> list[Gray]:
+def load_predictions(folder: Path, scenes: Sequence[TrueScene]) -> list[Gray]:
     """`<folder>/<id>.png` for every scene, in order, at the truth's 8 bits.
 
     Raises:

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from refract.evaluation.infrared.baselines import luma
 from refract.evaluation.infrared.definitions import DEFINITIONS
-from refract.evaluation.infrared.scenes import Gray, Scene
+from refract.evaluation.infrared.scenes import Gray, TrueScene
 from refract.evaluation.measures.geometric_drift import geometry_scores, scene_geometry
 from refract.evaluation.measures.image import to_unit
 from refract.evaluation.measures.ms_ssim import ms_ssim, ms_ssim_key
@@ -23,7 +23,7 @@ Scores = dict[str, list[float]]  # metric -> one value a scene, in the order of 
 class InfraredScorer:
     """Scores pictures of the same scenes, one scene in memory at a time."""
 
-    scenes: Sequence[Scene]
+    scenes: Sequence[TrueScene]
     perceptual: PerceptualDistance
 
     def scores(self, pictures: Sequence[Gray]) -> Scores:
@@ -47,7 +47,7 @@ class InfraredScorer:
             for place, variant in enumerate(variants)
         }
 
-    def _measure(self, scene: Scene, pictures: Sequence[Gray]) -> list[dict[str, float]]:
+    def _measure(self, scene: TrueScene, pictures: Sequence[Gray]) -> list[dict[str, float]]:
         """The measures of several pictures of one scene."""
         truth = to_unit(scene.infrared)
         geometry = scene_geometry(luma(scene) / 255, truth)

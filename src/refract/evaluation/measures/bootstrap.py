@@ -3,7 +3,7 @@
 Over items alone, or over items and seeds (Owen 2007).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,9 @@ class MeanInterval:
 
     def __neg__(self) -> "MeanInterval":
         return MeanInterval(-self.mean, -self.high, -self.low, self.count)
+
+
+Interval = Callable[[Sequence[float]], MeanInterval | None]  # how a mean's interval is made
 
 
 def mean_interval(

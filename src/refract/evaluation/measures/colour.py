@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from skimage.color import rgb2lab
 
-FloatArray = NDArray[np.floating]
+from refract.evaluation.measures.image import FloatArray
 
 HISTOGRAM_BINS = (6, 8, 8)  # L, a, b: lightness coarser, because shading is not the product's
 HISTOGRAM_RANGE = ((0.0, 100.0), (-80.0, 80.0), (-80.0, 80.0))

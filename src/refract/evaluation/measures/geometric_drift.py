@@ -17,7 +17,8 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from skimage.feature import canny
 from skimage.registration import phase_cross_correlation
 
-Picture = NDArray[np.floating]  # [H, W] in [0, 1]
+from refract.evaluation.measures.image import FloatArray
+
 Edges = NDArray[np.bool_]  # [H, W]
 
 EDGE_SIGMA = 2.0  # px, smoothing before Canny's gradient
@@ -44,15 +45,15 @@ class SceneGeometry:
     true_shift: of the true infrared picture against the visible one, (down, right) px.
     """
 
-    visible_gradient: Picture
-    to_visible_edge: Picture
+    visible_gradient: FloatArray
+    to_visible_edge: FloatArray
     true_edges: Edges
-    to_true_edge: Picture
+    to_true_edge: FloatArray
     true_shift: NDArray[np.float64] | None
     true_aligned: float
 
 
-def scene_geometry(visible: Picture, truth: Picture) -> SceneGeometry:
+def scene_geometry(visible: FloatArray, truth: FloatArray) -> SceneGeometry:
     """Of the visible picture's luma and the true infrared picture, both `[H, W]` in [0, 1]."""
     gradient = log_gradient(visible)
     to_visible = distance_to(edges(visible))
@@ -67,7 +68,7 @@ def scene_geometry(visible: Picture, truth: Picture) -> SceneGeometry:
     )
 
 
-def geometry_scores(image: Picture, scene: SceneGeometry) -> dict[str, float]:
+def geometry_scores(image: FloatArray, scene: SceneGeometry) -> dict[str, float]:
     """`drift_px`, `edge_f1` and `edge_alignment` of a picture `[H, W]` in [0, 1]; see the module.
 
     nan where the scene has nothing to hold it against: a visible picture that even the truth
@@ -81,7 +82,7 @@ def geometry_scores(image: Picture, scene: SceneGeometry) -> dict[str, float]:
     }
 
 
-def drift_px(image: Picture, scene: SceneGeometry) -> float:
+def drift_px(image: FloatArray, scene: SceneGeometry) -> float:
     """Length of the shift against the visible picture less the truth's own shift, px."""
     furthest = FURTHEST * min(image.shape)
     if scene.true_shift is None or np.hypot(*scene.true_shift) > furthest:
@@ -92,7 +93,7 @@ def drift_px(image: Picture, scene: SceneGeometry) -> float:
     return min(furthest, float(np.hypot(*(found - scene.true_shift))))
 
 
-def edge_f1(found: Edges, true: Edges, to_true: Picture) -> float:
+def edge_f1(found: Edges, true: Edges, to_true: FloatArray) -> float:
     """Harmonic mean of the shares of found edges near true ones and of true edges near found."""
     if not true.any():
         return float("nan")
@@ -102,7 +103,7 @@ def edge_f1(found: Edges, true: Edges, to_true: Picture) -> float:
     return 2 * precision * recall / (precision + recall) if precision + recall > 0 else 0.0
 
 
-def edges(picture: Picture) -> Edges:
+def edges(picture: FloatArray) -> Edges:
     """Canny edges; none in a blank picture, where rounding errors would be followed."""
     if np.ptp(picture) < 1e-6:
         return np.zeros(picture.shape, bool)
@@ -117,25 +118,25 @@ def edges(picture: Picture) -> Edges:
     return np.asarray(found, bool)
 
 
-def distance_to(found: Edges) -> Picture:
+def distance_to(found: Edges) -> FloatArray:
     """Distance of every place to the next edge, px; infinite without edges."""
     if not found.any():
         return np.full(found.shape, np.inf)
     return np.asarray(distance_transform_edt(~found))
 
 
-def near(found: Edges, distance: Picture) -> float:
+def near(found: Edges, distance: FloatArray) -> float:
     """Share of the edges at most `TOLERANCE_PX` from the others; 0 without edges."""
     return float((distance[found] <= TOLERANCE_PX).mean()) if found.any() else 0.0
 
 
-def log_gradient(picture: Picture) -> Picture:
+def log_gradient(picture: FloatArray) -> FloatArray:
     """Log length of the gradient of the smoothed picture; blind to which side is the warmer one."""
     smooth = gaussian_filter(np.asarray(picture, np.float64), GRADIENT_SIGMA)
     return np.asarray(np.log(np.hypot(*np.gradient(smooth)) + GRADIENT_FLOOR))
 
 
-def shift(fixed: Picture, moved: Picture) -> NDArray[np.float64] | None:
+def shift(fixed: FloatArray, moved: FloatArray) -> NDArray[np.float64] | None:
     """How far `moved` lies (down, right) of `fixed`, px: phase correlation (Kuglin, Hines 1975).
 
     None where either is blank, for which the library would answer 0.

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from refract.base.errors import InputError
+from refract.media.regions import BoolArray
 
 FloatArray = NDArray[np.floating]
-BoolArray = NDArray[np.bool_]
 
 # A perfect match has infinite PSNR, which no mean and no JSON can hold. 100 dB is one part in
 # 10^5 of full scale, far below one 8-bit step (48 dB), so no rounded image lies between.

@@ -36,13 +36,13 @@ EDIT_ROWS = (
 )  # fmt: skip
 
 
-def summarise(details: Mapping[str, Any], rows: Sequence[str]) -> Tree:
+def select_rows(details: Mapping[str, Any], rows: Sequence[str]) -> Tree:
     """The numbers of `details` whose dotted key fits a pattern of `rows`, in that order.
 
     A pattern without a match adds nothing: what was not measured has no row. The ends of an
     interval, `*_low` and `*_high`, are taken only where a pattern names them so.
     """
-    numbers = dict(flatten(details))
+    numbers = dict(flat_numbers(details))
     summary: Tree = {}
     for pattern in rows:
         for key, value in numbers.items():
@@ -55,11 +55,11 @@ def _is_end(key: str) -> bool:
     return key.endswith(("_low", "_high"))
 
 
-def flatten(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, float]]:
+def flat_numbers(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, float]]:
     """(dotted key, number) of every number in the tree; texts are no metrics."""
     for name, value in tree.items():
         key = f"{above}{name}"
         if isinstance(value, Mapping):
-            yield from flatten(value, f"{key}.")
+            yield from flat_numbers(value, f"{key}.")
         elif isinstance(value, int | float) and not isinstance(value, bool):
             yield key, value

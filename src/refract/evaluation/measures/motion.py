@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from refract.base.errors import InputError
 from refract.evaluation.measures.image import to_unit
-from refract.evaluation.measures.optical_flow import Clip, Flow, Mask, sample, warp
+from refract.evaluation.measures.optical_flow import Flow, Frames, Mask, sample, warp
 from refract.evaluation.measures.product import frame_change
 
 TRACK_METHOD = (
@@ -42,7 +42,7 @@ class Tracks(NamedTuple):
     steps: Steps
 
 
-def warp_errors(clip: Clip, flows: Flow, occluded: Mask) -> list[float]:
+def warp_errors(clip: Frames, flows: Flow, occluded: Mask) -> list[float]:
     """Mean squared error of each frame against the next one warped back, [0, 1] units squared.
 
     E_warp of Lai et al. 2018 ("Learning Blind Video Temporal Consistency"): over the pixels of
@@ -120,7 +120,7 @@ def track_fidelity(clip_flows: Flow, source_flows: Flow, reach: float = REACH) -
     return float(np.mean(best))
 
 
-def temporal_flickering(clip: Clip) -> float:
+def temporal_flickering(clip: Frames) -> float:
     """VBench's temporal flickering (Huang et al. 2024): (255 - mean absolute difference) / 255.
 
     Over adjacent frames, in levels of 255; 1 is best and nan a single frame's. **A frozen video

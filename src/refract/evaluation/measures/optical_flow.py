@@ -12,8 +12,8 @@ from einops import einsum
 from numpy.typing import NDArray
 
 from refract.base.errors import InputError
+from refract.media.video_io import Frames
 
-Clip = NDArray[np.uint8]  # [T, H, W, 3]
 Flow = NDArray[np.float32]  # [..., H, W, 2]
 Mask = NDArray[np.bool_]
 
@@ -33,7 +33,7 @@ MIN_SIDE = 16
 CONSISTENCY_SLOPE, CONSISTENCY_FLOOR = 0.01, 0.5  # of the squared lengths; px^2
 
 
-def frame_flows(clip: Clip) -> Flow:
+def frame_flows(clip: Frames) -> Flow:
     """Flow from each frame to the next, `[T-1, H, W, 2]`, by `FLOW_METHOD`.
 
     The backward flows of a clip, from frame t+1 to t, are `frame_flows(clip[::-1])[::-1]`.

@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from refract.evaluation.measures.product import (
-    Clip,
+    Frames,
     Measured,
     ProductPhoto,
-    Region,
+    RegionMask,
     crop_square,
     finite_mean,
 )
@@ -42,7 +42,7 @@ class PhotoSimilarity:
         """`product.<key>_i`: whole frames, by their features `[T, D]`, to the whole photo."""
         return self._measured("i", features, self._photo_features)
 
-    def crops(self, clip: Clip, region: Region) -> Measured:
+    def crops(self, clip: Frames, region: RegionMask) -> Measured:
         """`product.<key>_i_crop`: squares around the region `[T, H, W]` to the photo's own.
 
         The encoder scales a crop to its input; a frame without a region counts as a whole.

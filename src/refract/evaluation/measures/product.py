@@ -20,10 +20,10 @@ from refract.evaluation.measures.colour import (
     lab_pixels,
 )
 from refract.evaluation.measures.image import psnr, ssim, to_unit
-from refract.media.regions import core, grow, square_box
+from refract.media.regions import BoolArray, core, grow, square_box
+from refract.media.video_io import Frames
 
-Clip = NDArray[np.uint8]
-Region = NDArray[np.bool_]
+RegionMask = BoolArray  # [T, H, W], or [H, W] of a photo
 
 ERODE_PX = 2  # the blended outline of a product is not its colour
 CROP_MARGIN = 0.15  # of the product's longer side, kept around it in a crop
@@ -51,10 +51,10 @@ class ProductPhoto:
     """The photo `[h, w, 3]` and where in it the product is, `[h, w]`; None where unknown."""
 
     pixels: NDArray[np.uint8]
-    foreground: Region | None
+    foreground: RegionMask | None
 
     @property
-    def _inside(self) -> Region:
+    def _inside(self) -> RegionMask:
         if self.foreground is None:
             raise ValueError("the photo's product region is unknown")
         return self.foreground
@@ -74,7 +74,7 @@ class ProductPhoto:
         return crop_square(self.pixels, self._inside)
 
 
-def crop_square(image: NDArray[np.uint8], mask: Region) -> NDArray[np.uint8]:
+def crop_square(image: NDArray[np.uint8], mask: RegionMask) -> NDArray[np.uint8]:
     """The square around `mask` with `CROP_MARGIN`; the image itself where the mask is empty."""
     box = square_box(mask, CROP_MARGIN)
     if box is None:
@@ -83,12 +83,12 @@ def crop_square(image: NDArray[np.uint8], mask: Region) -> NDArray[np.uint8]:
     return np.ascontiguousarray(image[top : top + side, left : left + side])
 
 
-def background_region(masks: list[Region], dilate_px: int) -> Region:
+def background_region(masks: list[RegionMask], dilate_px: int) -> RegionMask:
     """Everything further than `dilate_px` from every mask: what an edit must leave alone."""
     return ~grow(np.logical_or.reduce(masks), dilate_px)
 
 
-def colour_scores(clip: Clip, region: Region, photo: ProductPhoto) -> dict[str, float]:
+def colour_scores(clip: Frames, region: RegionMask, photo: ProductPhoto) -> dict[str, float]:
     """Histogram overlap (higher is closer) and CIE76 difference (lower) to the photo's product.
 
     Over the pixels of all frames together, `ERODE_PX` inside the region. nan for an empty one.
@@ -96,7 +96,7 @@ def colour_scores(clip: Clip, region: Region, photo: ProductPhoto) -> dict[str, 
     return colour_measures(clip, region, photo).scores
 
 
-def colour_measures(clip: Clip, region: Region, photo: ProductPhoto) -> Measured:
+def colour_measures(clip: Frames, region: RegionMask, photo: ProductPhoto) -> Measured:
     """`colour_scores`, and the same measures over the pixels of each frame alone."""
     inside = core(region, ERODE_PX)
     lab = lab_pixels(clip[inside])
@@ -114,12 +114,12 @@ def _colour_agreement(lab: NDArray[np.float64], photo: ProductPhoto) -> dict[str
     return {"product.histogram_overlap": overlap, "product.delta_e": delta_e(lab, photo.lab)}
 
 
-def background_scores(clip: Clip, source: Clip, background: Region) -> dict[str, float]:
+def background_scores(clip: Frames, source: Frames, background: RegionMask) -> dict[str, float]:
     """PSNR (dB, errors of all frames pooled) and SSIM (mean over frames) against the source."""
     return background_measures(clip, source, background).scores
 
 
-def background_measures(clip: Clip, source: Clip, background: Region) -> Measured:
+def background_measures(clip: Frames, source: Frames, background: RegionMask) -> Measured:
     """`background_scores`, and both measures of each frame."""
     image, truth = to_unit(clip), to_unit(source)
     frames = list(zip(image, truth, background, strict=True))
@@ -140,7 +140,7 @@ def finite_mean(values: Sequence[float]) -> float:
     return float(np.mean(found)) if found else float("nan")
 
 
-def outside_only(clip: Clip, source: Clip, background: Region) -> Clip:
+def outside_only(clip: Frames, source: Frames, background: RegionMask) -> Frames:
     """The clip with everything but the background replaced by the source.
 
     A perceptual distance of this to the source sees changes outside the product only, although
@@ -155,12 +155,12 @@ def adjacent_similarities(features: torch.Tensor) -> list[float]:
     return similarities
 
 
-def frame_change(clip: Clip) -> float:
+def frame_change(clip: Frames) -> float:
     """Mean absolute difference of adjacent frames, levels of 255; nan for a single frame."""
     return finite_mean(frame_changes(clip))
 
 
-def frame_changes(clip: Clip) -> list[float]:
+def frame_changes(clip: Frames) -> list[float]:
     """Mean absolute difference of each frame to the next one, levels of 255, T - 1 values."""
     changes: list[float] = np.abs(np.diff(clip.astype(np.int16), axis=0)).mean((1, 2, 3)).tolist()
     return changes

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from refract.evaluation.measures.image import to_unit
 from refract.evaluation.measures.motion import ROUNDING_ERROR, STILL_PX
 from refract.evaluation.measures.optical_flow import Flow, Mask, warp
-from refract.evaluation.measures.product import Clip, Measured, Region
+from refract.evaluation.measures.product import Frames, Measured, RegionMask
 from refract.media.regions import grow
 
 MOTION_KEY = "product.motion_agreement"
@@ -22,12 +22,12 @@ Errors = NDArray[np.float64]  # [3, T-1]: squared errors without and with the fl
 class ProductMotion:
     """flows `[T-1, H, W, 2]` and hidden pixels `[T-1, H, W]` of a source; region `[T, H, W]`."""
 
-    source: Clip
+    source: Frames
     flows: Flow
     hidden: Mask
-    region: Region
+    region: RegionMask
 
-    def measures(self, clip: Clip, found: Region) -> Measured:
+    def measures(self, clip: Frames, found: RegionMask) -> Measured:
         """`product.motion_agreement`: which explains the clip better, the source's motion or none?
 
         (S + n) / (S + M + 2 n), where S is the mean squared error of each frame against the next
@@ -48,7 +48,7 @@ class ProductMotion:
         series = [_agreement(pair, self._noise) for pair in errors.T]
         return Measured({MOTION_KEY: _agreement(errors.sum(1), self._noise)}, {MOTION_KEY: series})
 
-    def _errors(self, clip: Clip, where: Region) -> Errors:
+    def _errors(self, clip: Frames, where: RegionMask) -> Errors:
         frames, seen = to_unit(clip), grow(where[:-1], OUTLINE_PX) & ~self.hidden
         errors = np.zeros((3, len(self.flows)))
         for index, (flow, mask) in enumerate(zip(self.flows, seen, strict=True)):

@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refract.evaluation.measures.colour import colour_histogram, histogram_bins, lab_pixels
-from refract.evaluation.measures.product import Clip, Measured, ProductPhoto, Region, finite_mean
+from refract.evaluation.measures.product import (
+    Frames,
+    Measured,
+    ProductPhoto,
+    RegionMask,
+    finite_mean,
+)
 
 SHAPE_KEY = "product.shape_iou"
 
@@ -25,8 +31,8 @@ class ProductFinder:
     """
 
     photo: ProductPhoto
-    source: Clip
-    background: Region
+    source: Frames
+    background: RegionMask
 
     @cached_property
     def _is_product(self) -> NDArray[np.bool_]:
@@ -38,7 +44,7 @@ class ProductFinder:
         source = colour_histogram(lab_pixels(self.source.reshape(-1, 3)))
         return np.asarray(self.photo.histogram > source, bool)
 
-    def find(self, clip: Clip) -> Region:
+    def find(self, clip: Frames) -> RegionMask:
         """Where a clip shows the product's colours outside the background, `[T, H, W]`."""
         found = ~self.background
         bins = histogram_bins(lab_pixels(clip[found]))
@@ -46,7 +52,7 @@ class ProductFinder:
         return found
 
 
-def shape_measures(found: Region, region: Region) -> Measured:
+def shape_measures(found: RegionMask, region: RegionMask) -> Measured:
     """`product.shape_iou`: overlap of what is found with the region, mean over the frames.
 
     1 is a product that fills its region and nothing else. It falls with a wrong place, size,
@@ -61,7 +67,7 @@ def shape_measures(found: Region, region: Region) -> Measured:
     return Measured({SHAPE_KEY: finite_mean(series)}, {SHAPE_KEY: series})
 
 
-def _overlap(one: Region, other: Region) -> float:
+def _overlap(one: RegionMask, other: RegionMask) -> float:
     """Intersection over union of two masks; nan where both are empty."""
     either = np.count_nonzero(one | other)
     return np.count_nonzero(one & other) / either if either else float("nan")

@@ -13,7 +13,7 @@ from refract.evaluation.measures.motion import (
 )
 from refract.evaluation.measures.optical_flow import Flow, Mask, frame_flows, occlusions
 from refract.evaluation.measures.product import (
-    Clip,
+    Frames,
     Measured,
     adjacent_similarities,
     finite_mean,
@@ -28,7 +28,7 @@ STILL = 0.5  # levels of 255: a source that changes less from frame to frame sta
 class SourceMotion:
     """The motion of one source `[T, H, W, 3]`; features: its frames' unit embeddings `[T, D]`."""
 
-    source: Clip
+    source: Frames
     features: torch.Tensor
 
     @cached_property
@@ -55,7 +55,7 @@ class SourceMotion:
         change = finite_mean(frame_changes(self.source))
         return change if change > STILL else float("nan")
 
-    def measures(self, clip: Clip, features: torch.Tensor) -> Measured:
+    def measures(self, clip: Frames, features: torch.Tensor) -> Measured:
         """All measures of a clip of the source's shape, features as the source's.
 
         A frozen video scores highest on plain frame similarity, as VBench's subject consistency
@@ -74,7 +74,7 @@ class SourceMotion:
             ),
         )
 
-    def _warping(self, clip: Clip) -> Measured:
+    def _warping(self, clip: Frames) -> Measured:
         """`temporal.relative_warp_error`; a pair's error is a multiple of the source's mean."""
         key = "temporal.relative_warp_error"
         errors = warp_errors(clip, self.flows, self.hidden)

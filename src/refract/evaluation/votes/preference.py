@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statsmodels.stats.proportion import proportion_confint
 
 from refract.evaluation.measures.metrics_file import Tree, put
-from refract.evaluation.votes.study_key import QUESTIONS, Comparison, StudyKey
+from refract.evaluation.votes.study_key import QUESTIONS, MethodPair, StudyKey
 from refract.evaluation.votes.votes import Vote
 
 
@@ -87,9 +87,9 @@ def failed_raters(votes: Sequence[Vote], key: StudyKey, allowed_wrong: int = 0) 
 
 def preferences(
     votes: Sequence[Vote], key: StudyKey, *, without: Collection[str] = ()
-) -> dict[tuple[str, Comparison], Preference]:
+) -> dict[tuple[str, MethodPair], Preference]:
     """(question, comparison) -> what was preferred, where there was an answer; checks left out."""
-    groups: dict[tuple[str, Comparison], list[Vote]] = defaultdict(list)
+    groups: dict[tuple[str, MethodPair], list[Vote]] = defaultdict(list)
     for vote in votes:
         if not key.pairs[vote.pair].check and vote.rater not in without:
             groups[vote.question, key.comparison_of(vote.pair)].append(vote)
@@ -97,7 +97,7 @@ def preferences(
     return {place: _summarise(groups[place], key, place[1]) for place in order if place in groups}
 
 
-def _summarise(votes: Sequence[Vote], key: StudyKey, comparison: Comparison) -> Preference:
+def _summarise(votes: Sequence[Vote], key: StudyKey, comparison: MethodPair) -> Preference:
     chosen = [None if vote.chosen is None else key.method_of(vote.chosen) for vote in votes]
     by_pair: Mapping[str, list[Hashable]] = defaultdict(list)
     for vote, method in zip(votes, chosen, strict=True):

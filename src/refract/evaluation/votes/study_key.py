@@ -51,17 +51,17 @@ class StudyKey(Section):
     def case_of(self, pair: str) -> str:
         return self.clips[self.pairs[pair].clips[0]].case
 
-    def comparisons(self) -> list["Comparison"]:
+    def comparisons(self) -> list["MethodPair"]:
         """Every two methods in the order given, the first ahead of the second."""
-        return [Comparison(*methods) for methods in combinations(self.methods, 2)]
+        return [MethodPair(*methods) for methods in combinations(self.methods, 2)]
 
-    def comparison_of(self, pair: str) -> "Comparison":
+    def comparison_of(self, pair: str) -> "MethodPair":
         """The two methods of a pair, in the order of `methods`."""
         shown = {self.method_of(token) for token in self.pairs[pair].clips}
-        return Comparison(*[method for method in self.methods if method in shown])
+        return MethodPair(*[method for method in self.methods if method in shown])
 
 
-class Comparison(NamedTuple):
+class MethodPair(NamedTuple):
     """Two methods; a rate is that of the first."""
 
     first: str

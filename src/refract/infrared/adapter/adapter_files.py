@@ -26,16 +26,15 @@ from refract.infrared.adapter.lora import (
     set_lora_state,
 )
 from refract.infrared.adapter.model import InfraredModel, Precision
-from refract.infrared.adapter.semantic_attention import Gate, Position, SemanticConditioningAdapter
-from refract.infrared.adapter.semantic_conditioning import DiptychGrid, Layout, Site
+from refract.infrared.adapter.semantic_attention import SemanticConditioningAdapter
+from refract.infrared.adapter.semantic_conditioning import DiptychGrid
 from refract.models.flux_tokens import TOKEN_PX
 from refract.params.explain import explain
+from refract.params.ir_adapter import Gate, MapLayout, Position, SemanticMode, Site
 from refract.params.section import one_of
 
 CONFIG_NAME = "config.json"
 SEMANTIC_NAME = "semantic_adapter.safetensors"
-
-Mode = Literal["cross_attention", "pixel_fusion", "panel", "none"]
 
 
 class AdapterConfig(BaseModel):
@@ -44,8 +43,8 @@ class AdapterConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     format: Literal[1] = 1
-    mode: Mode
-    layout: Layout
+    mode: SemanticMode
+    layout: MapLayout
     position: Position
     gate: Gate
     site: Site

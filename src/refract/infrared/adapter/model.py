@@ -15,7 +15,7 @@ from refract.infrared.adapter.learnable_fusion import LearnableFusion
 from refract.infrared.adapter.semantic_attention import KeyValue, SemanticConditioningAdapter
 from refract.infrared.adapter.semantic_conditioning import (
     DiptychGrid,
-    Layout,
+    MapLayout,
     SemanticConditioning,
     Site,
 )
@@ -43,7 +43,7 @@ class InfraredModel(nn.Module):
         grid: DiptychGrid,
         *,
         site: Site = "x_cond",
-        layout: Layout = "tile",
+        layout: MapLayout = "tile",
         guidance: float = 1.0,
         map_as_panel: bool = False,
         precision: Precision = "float32",

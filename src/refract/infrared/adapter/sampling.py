@@ -58,11 +58,12 @@ def decode_infrared(vae: FillVae, tokens: Tensor, rows: int, columns: int) -> Te
     return gray.cpu()
 
 
-Velocity = Callable[[Tensor, Tensor], Tensor]  # (x_t, sigma) -> dx/dsigma, all but sigma [B, ...]
+# (x_t, sigma) -> dx/dsigma, all but sigma [B, ...]
+DiptychVelocity = Callable[[Tensor, Tensor], Tensor]
 
 
 def sample_euler(
-    velocity: Velocity,
+    velocity: DiptychVelocity,
     x: Tensor,
     sigmas: Tensor,
     callback: Callable[[int, Tensor], None] | None = None,

@@ -12,7 +12,7 @@ Three choices decide whether it can learn, so each is an option:
 """
 
 import math
-from typing import Literal, NamedTuple, cast, get_args
+from typing import NamedTuple, cast, get_args
 
 import torch
 import torch.nn.functional as F
@@ -20,9 +20,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from refract.infrared.adapter.distance_attention import distance_attention
-
-Position = Literal["none", "rope2d", "distance_bias"]
-Gate = Literal["zero_scale", "zero_projection", "small", "one"]
+from refract.params.ir_adapter import Gate, Position
 
 POSITIONS: tuple[str, ...] = get_args(Position)
 GATES: tuple[str, ...] = get_args(Gate)

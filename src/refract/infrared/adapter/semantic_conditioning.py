@@ -5,7 +5,7 @@ the 64 masked-picture channels of the infrared half, which are otherwise constan
 """
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,9 +13,7 @@ from torch import Tensor
 from refract.infrared.adapter.fill_conditioning import tile_panel
 from refract.infrared.adapter.semantic_attention import KeyValue, SemanticConditioningAdapter
 from refract.models.flux_tokens import image_ids, panel_grid, right_half
-
-Site = Literal["x_t", "x_cond"]
-Layout = Literal["tile", "target"]
+from refract.params.ir_adapter import MapLayout, Site
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class SemanticConditioning:
         grid: DiptychGrid,
         *,
         site: Site = "x_cond",
-        layout: Layout = "tile",
+        layout: MapLayout = "tile",
     ) -> None:
         self.adapter = adapter
         self.grid = grid

@@ -35,7 +35,7 @@ from refract.infrared.adapter.fill_conditioning import encode_masked, fuse_pixel
 from refract.infrared.adapter.model import InfraredModel
 from refract.infrared.adapter.semantic_attention import KeyValue
 from refract.infrared.adapter.semantic_conditioning import SemanticConditioning
-from refract.media.given_pictures import Picture, map_colours, photo_pixels
+from refract.media.given_pictures import GivenPicture, map_colours, photo_pixels
 from refract.media.gray_levels import quantise
 from refract.media.panel_pixels import square_panel
 from refract.models.flux_fill import FillVae
@@ -115,8 +115,8 @@ class PipelineAdapter:
 
     def inputs(
         self,
-        photo: Picture,
-        semantic_map: Picture | None = None,
+        photo: GivenPicture,
+        semantic_map: GivenPicture | None = None,
         prompt: str | list[str] | None = None,
     ) -> dict[str, Any]:
         """Arguments for the pipeline that make the diptych [photo | infrared] as `infer_ir` does.
@@ -163,7 +163,7 @@ class PipelineAdapter:
         return SceneConditioning(x_cond.float(), pack_latents(vae.encode(maps)).float())
 
     def _panels(
-        self, photo: Picture, semantic_map: Picture | None
+        self, photo: GivenPicture, semantic_map: GivenPicture | None
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Photo and map as panels [P, P, 3]; a black map where none is used."""
         pixels = photo_pixels(photo)

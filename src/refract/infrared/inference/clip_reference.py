@@ -14,9 +14,9 @@ from refract.infrared.inference.first_frame_map import FirstFrameMap
 from refract.infrared.inference.generator import InfraredGenerator, Scene
 from refract.infrared.inference.scenes import USER_VARIANT, SceneSource, read_scene
 from refract.media.video_io import read_clip
-from refract.models.flux_text_cache import embed_prompts
+from refract.models.flux_text_cache import embed_flux_prompts
 from refract.models.identity import model_identity
-from refract.params.models import InfraredModel
+from refract.params.models import InfraredModelParams
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def write_infrared_reference(
     semantic: FirstFrameMap,
     adapter: Path,
     config: AdapterConfig,
-    model: InfraredModel,
+    model: InfraredModelParams,
     steps: int,
     seed: int,
     device: str,
@@ -59,7 +59,7 @@ def write_infrared_reference(
     generator = InfraredGenerator(
         adapter, config, model, device=device, steps=steps, batch=1, seed=seed
     )
-    texts = embed_prompts(
+    texts = embed_flux_prompts(
         [scene.prompt],
         model,
         root=state,

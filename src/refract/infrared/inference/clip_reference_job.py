@@ -10,7 +10,7 @@ from refract.base.files import INFO_NAME
 from refract.infrared.adapter.adapter_files import CONFIG_NAME, AdapterConfig, read_config
 from refract.infrared.inference.clip_reference import reference_prompt, write_infrared_reference
 from refract.infrared.inference.first_frame_map import FirstFrameMap, choose_map
-from refract.models.flux_text_cache import embed_prompts
+from refract.models.flux_text_cache import embed_flux_prompts
 from refract.models.identity import model_identity
 from refract.params.cases import Case
 from refract.params.ref_bank import BankParams
@@ -107,7 +107,7 @@ class InfraredReferenceJob:
         """
         section = params.infrared_model
         with self.processes.main_first():
-            embed_prompts(
+            embed_flux_prompts(
                 [reference_prompt(self.config)],
                 section,
                 root=state_root(),

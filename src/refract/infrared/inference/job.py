@@ -27,10 +27,10 @@ from refract.infrared.inference.scenes import (
 from refract.infrared.inference.user_maps import with_model_maps
 from refract.media.gray_levels import scaling
 from refract.models.flux_fill import TextEmbedding
-from refract.models.flux_text_cache import embed_prompts
+from refract.models.flux_text_cache import embed_flux_prompts
 from refract.models.identity import model_identity
 from refract.params.infer_ir import InferIr
-from refract.params.models import InfraredModel as ModelSection
+from refract.params.models import InfraredModelParams
 from refract.pipeline.device import device_kind, pick_device
 from refract.pipeline.import_closure import closure
 from refract.pipeline.item_store import ItemStore, hash_file, materialise, state_root
@@ -55,7 +55,7 @@ class InferenceJob:
     """Everything that decides the pictures; `run` makes them."""
 
     settings: InferIr
-    section: ModelSection
+    section: InfraredModelParams
     seed: int
     adapter: Path
 
@@ -238,7 +238,7 @@ class InferenceJob:
     ) -> dict[str, TextEmbedding]:
         """The embeddings of the scenes' prompts: the main process makes them, the others read."""
         with processes.main_first():
-            return embed_prompts(
+            return embed_flux_prompts(
                 {scene.prompt for scene in scenes},
                 self.section,
                 root=state_root(),

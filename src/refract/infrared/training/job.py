@@ -23,10 +23,10 @@ from refract.infrared.training.loop import Training, check_batch, check_precisio
 from refract.infrared.training.samples import write_samples
 from refract.infrared.training.weight_sharding import Sharding, shard_frozen, wanted_sharding
 from refract.models.flux_fill import TextEmbedding, load_transformer, load_vae
-from refract.models.flux_text_cache import embed_prompts
+from refract.models.flux_text_cache import embed_flux_prompts
 from refract.models.identity import model_identity
 from refract.params.ir_adapter import IrAdapter
-from refract.params.models import InfraredModel as ModelSection
+from refract.params.models import InfraredModelParams
 from refract.pipeline.device import free_memory, pick_device
 from refract.pipeline.import_closure import closure
 from refract.pipeline.item_store import ItemStore, hash_file, materialise, state_root
@@ -40,7 +40,7 @@ _WITHOUT_EFFECT = {"checkpoint_every", "sample_every"}
 
 
 def train_adapter(
-    settings: IrAdapter, section: ModelSection, seed: int, triptychs: Path, output: Path
+    settings: IrAdapter, section: InfraredModelParams, seed: int, triptychs: Path, output: Path
 ) -> None:
     """Train (or take from the item store) the adapter and fill the folder `output`.
 
@@ -114,7 +114,7 @@ class _Job:
     def __init__(
         self,
         settings: IrAdapter,
-        section: ModelSection,
+        section: InfraredModelParams,
         seed: int,
         triptychs: Path,
         rows: dict[str, list[TriptychRow]],
@@ -205,7 +205,7 @@ class _Job:
     def _texts(self, prompts: set[str]) -> dict[str, TextEmbedding]:
         """The main process embeds what is missing, the others read it."""
         with self.processes.main_first():
-            return embed_prompts(
+            return embed_flux_prompts(
                 prompts,
                 self.section,
                 root=self.state,
@@ -238,7 +238,7 @@ class _Job:
 
 def adapter_config(
     settings: IrAdapter,
-    section: ModelSection,
+    section: InfraredModelParams,
     *,
     panel_px: int,
     prompt: str | None,

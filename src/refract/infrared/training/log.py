@@ -15,7 +15,7 @@ from refract.infrared.adapter.model import InfraredModel
 from refract.infrared.adapter.semantic_attention import SemanticConditioningAdapter
 from refract.infrared.training.weight_sharding import held_and_whole, is_sharded
 from refract.params.ir_adapter import IrAdapter
-from refract.params.models import InfraredModel as ModelSection
+from refract.params.models import InfraredModelParams
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def peak_memory_gb() -> float:
 def log_training(
     model: InfraredModel,
     settings: IrAdapter,
-    section: ModelSection,
+    section: InfraredModelParams,
     identity: str,
     device: str,
     processes: int,

@@ -11,15 +11,15 @@ from refract.base.errors import InputError
 
 PANELS = 3
 
-Picture = TypeVar("Picture", Image.Image, NDArray[np.uint8], Tensor)
+Panel = TypeVar("Picture", Image.Image, NDArray[np.uint8], Tensor)
 
 
-class Triptych(NamedTuple, Generic[Picture]):
+class Triptych(NamedTuple, Generic[Panel]):
     """The panels, each of the kind that was split."""
 
-    visible: Picture
-    infrared: Picture
-    semantic: Picture
+    visible: Panel
+    infrared: Panel
+    semantic: Panel
 
 
 def _height_width(picture: Image.Image | NDArray[np.uint8] | Tensor) -> tuple[int, int]:
@@ -30,7 +30,7 @@ def _height_width(picture: Image.Image | NDArray[np.uint8] | Tensor) -> tuple[in
     return int(picture.shape[0]), int(picture.shape[1])  # [H, W] or [H, W, C]
 
 
-def _columns(picture: Picture, left: int, right: int) -> Picture:
+def _columns(picture: Panel, left: int, right: int) -> Panel:
     if isinstance(picture, Image.Image):
         return picture.crop((left, 0, right, picture.height))
     if isinstance(picture, Tensor):
@@ -39,8 +39,8 @@ def _columns(picture: Picture, left: int, right: int) -> Picture:
 
 
 def split_triptych(
-    picture: Picture, *, name: str = "triptych", panel_px: int | None = None
-) -> Triptych[Picture]:
+    picture: Panel, *, name: str = "triptych", panel_px: int | None = None
+) -> Triptych[Panel]:
     """Split a triptych into its three square panels.
 
     `picture` is a PIL image, an array [H, W] or [H, W, C], or a tensor [..., H, W]; the panels
