@@ -23,7 +23,7 @@ from refract.infrared.adapter.semantic_attention import (
 from refract.infrared.adapter.semantic_conditioning import DiptychGrid, SemanticConditioning
 from refract.models.flux_tokens import panel_grid
 from tests.infrared.test_semantic_attention import GRID, MAP_GRID, layer, tokens
-from tests.infrared.test_semantic_conditioning import SITES, Layout, Site
+from tests.infrared.test_semantic_conditioning import SITES, MapLayout, Site
 
 PANEL = DiptychGrid(4, 4)
 
@@ -52,7 +52,7 @@ def test_weights_times_values_are_what_the_layer_attends_to(
     assert torch.allclose(weights.sum(-1), torch.ones(()))
 
 
-def conditioning(site: Site, layout: Layout, layers: int = 2) -> SemanticConditioning:
+def conditioning(site: Site, layout: MapLayout, layers: int = 2) -> SemanticConditioning:
     torch.manual_seed(0)
     adapter = SemanticConditioningAdapter(64, layers, 8, gate="one")
     return SemanticConditioning(adapter, PANEL, site=site, layout=layout)
@@ -66,7 +66,7 @@ def inputs() -> tuple[Tensor, Tensor, Tensor]:
 
 
 @pytest.mark.parametrize(("site", "layout"), SITES)
-def test_heat_is_a_share_of_the_attention(site: Site, layout: Layout) -> None:
+def test_heat_is_a_share_of_the_attention(site: Site, layout: MapLayout) -> None:
     heat = region_heat(conditioning(site, layout), *inputs(), token_box((0, 0, 0.5, 1), 4, 4))
     assert heat.shape == (2, 2, 8, 4, 4)
     assert (heat >= 0).all()
@@ -74,7 +74,7 @@ def test_heat_is_a_share_of_the_attention(site: Site, layout: Layout) -> None:
 
 
 @pytest.mark.parametrize(("site", "layout"), SITES)
-def test_a_local_layer_looks_at_the_region_itself(site: Site, layout: Layout) -> None:
+def test_a_local_layer_looks_at_the_region_itself(site: Site, layout: MapLayout) -> None:
     """Rows and columns of the picture are not mixed up, nor are the two panels."""
     made = conditioning(site, layout, layers=1)
     made.adapter.attentions[0].slope.data.fill_(1e3)

@@ -3,8 +3,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from refract.evaluation.sheets import spread
-from refract.media.image_sheets import GAP, LABEL_PX, draw_sheet, error_picture
+from refract.media.image_sheets import GAP, LABEL_PX, draw_sheet, error_picture, spread
 
 
 def test_error_is_white_where_right_red_above_and_blue_below() -> None:

@@ -24,8 +24,9 @@ from refract.evaluation.judge import Judge
 from refract.evaluation.measures.metrics_file import Tree, write_table
 from refract.evaluation.measures.product import ERODE_PX
 from refract.evaluation.measures.run_facts import bank_facts, count_fallbacks, edit_facts
-from refract.evaluation.sheets import draw_edit_sheet, edit_row, spread
+from refract.evaluation.sheets import draw_edit_sheet, edit_row
 from refract.evaluation.votes.folder import measure_votes
+from refract.media.image_sheets import spread
 from refract.params.cases import Case
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from refract.base.errors import InputError
 
 PANELS = 3
 
-Panel = TypeVar("Picture", Image.Image, NDArray[np.uint8], Tensor)
+Panel = TypeVar("Panel", Image.Image, NDArray[np.uint8], Tensor)
 
 
 class Triptych(NamedTuple, Generic[Panel]):
