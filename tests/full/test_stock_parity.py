@@ -27,7 +27,7 @@ from refract.infrared.adapter.adapter_files import (
     save_adapter,
 )
 from refract.infrared.adapter.sampling import generate_tokens
-from refract.infrared.inference.generator import InfraredGenerator, Scene
+from refract.infrared.inference.generator import InfraredGenerator, PictureSettings, Scene
 from refract.models.flux_fill import encode_prompts, load_transformer
 from refract.params.models import InfraredModelParams
 from tests.tiny.hub import write_fill_hub, write_wan_hub
@@ -46,7 +46,7 @@ def wan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_wan_hub(tmp_path_factory.mktemp("hub") / "wan")
 
 
-def untrained(section: InfraredModelParams, folder: Path) -> AdapterConfig:
+def untrained(section: InfraredModelParams, folder: Path) -> None:
     """Write an adapter without semantic attention, whose LoRA is zero."""
     config = AdapterConfig(
         mode="none", layout="tile", position="distance_bias", gate="zero_projection",
@@ -73,7 +73,7 @@ def test_fill_without_the_method_is_the_stock_pipeline(
     )
     config = untrained(section, tmp_path / "adapter")
     made = InfraredGenerator(
-        tmp_path / "adapter", config, section, device="cpu", steps=STEPS, batch=1, seed=0
+        tmp_path / "adapter", section, PictureSettings(steps=STEPS, seed=0), "cpu"
     )
     picture = np.random.default_rng(5).integers(0, 256, (PANEL_PX, PANEL_PX, 3), np.uint8)
     visible = torch.tensor(picture).permute(2, 0, 1) / 127.5 - 1

@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from refract.infrared.adapter.adapter_files import build_model, read_config, save_adapter
+from refract.infrared.adapter.adapter_files import build_model, save_adapter
 from refract.infrared.adapter.learnable_fusion import LearnableFusion
 from refract.infrared.adapter.model import InfraredModel
 from refract.infrared.adapter.triptych_latents import LatentCache, read_triptych
-from refract.infrared.inference.generator import InfraredGenerator, Scene
+from refract.infrared.inference.generator import InfraredGenerator, PictureSettings, Scene
 from refract.infrared.training.data import TrainingData, latent_requests
 from refract.infrared.training.fused_data import FusedTrainingData
 from refract.infrared.training.objective import Batch, flow_matching_loss
@@ -106,13 +106,7 @@ def test_inference_repeats_the_training_forward_with_the_learnt_alpha(
     folder.mkdir()
     save_adapter(model, settings, folder)
     made = InfraredGenerator(
-        folder,
-        read_config(folder),
-        reference(world.model),
-        device="cpu",
-        steps=2,
-        batch=2,
-        seed=0,
+        folder, reference(world.model), PictureSettings(steps=2, seed=0, batch=2), "cpu"
     )
     assert made.config.fusion_alpha == fusion.alpha.item()
     assert made.model.fusion is None, "a loaded model reads the alpha of its config alone"

@@ -13,7 +13,7 @@ from refract.infrared.adapter.adapter_files import (
 )
 from refract.infrared.adapter.semantic_attention import KeyValue, SemanticCrossAttention
 from refract.infrared.adapter.semantic_conditioning import SemanticConditioning
-from refract.infrared.inference.generator import InfraredGenerator, Scene
+from refract.infrared.inference.generator import InfraredGenerator, PictureSettings, Scene
 from refract.models.flux_fill import TextEmbedding, load_transformer
 from tests.infrared.test_adapter_files import config
 from tests.tiny.fill import reference
@@ -36,14 +36,7 @@ def write_adapter(model: Path, folder: Path, settings: AdapterConfig) -> Path:
 
 def generator(model: Path, adapter: Path, batch: int = 4, **options: int) -> InfraredGenerator:
     return InfraredGenerator(
-        adapter,
-        read_config(adapter),
-        reference(model),
-        device="cpu",
-        steps=STEPS,
-        batch=batch,
-        seed=0,
-        **options,
+        adapter, reference(model), PictureSettings(STEPS, 0, batch, **options), "cpu"
     )
 
 

@@ -35,7 +35,7 @@ from refract.infrared.adapter.stock_pipeline import (
     infrared_half,
     load_into_pipeline,
 )
-from refract.infrared.inference.generator import InfraredGenerator, Scene
+from refract.infrared.inference.generator import InfraredGenerator, PictureSettings, Scene
 from refract.media.image_reading import class_colours
 from refract.models.flux_fill import FillVae, TextEmbedding, encode_prompts
 from refract.models.flux_tokens import image_ids, pack_latents
@@ -196,9 +196,7 @@ def test_a_picture_is_that_of_infer_ir(
     """
     folder = write_trained(tmp_path, config(prompt=PROMPT, **changes))
     adapter = load(pipeline := stock(model), folder)
-    made = InfraredGenerator(
-        folder, adapter.config, reference(model), device="cpu", steps=STEPS, batch=1, seed=0
-    )
+    made = InfraredGenerator(folder, reference(model), PictureSettings(steps=STEPS, seed=0), "cpu")
     scene = Scene("scene", pixels(PHOTO)[0], pixels(MAP)[0], PROMPT)
     texts = encode_prompts(reference(model), [PROMPT], "cpu")
     tokens = made.encode([scene], texts)

@@ -9,14 +9,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from refract.base.errors import InputError
-from refract.infrared.adapter.adapter_files import AdapterConfig
+from refract.infrared.adapter.adapter_files import AdapterConfig, read_config
 from refract.infrared.inference.first_frame_map import FirstFrameMap
-from refract.infrared.inference.generator import InfraredGenerator, Scene
+from refract.infrared.inference.generator import InfraredGenerator, PictureSettings, Scene
 from refract.infrared.inference.scenes import USER_VARIANT, SceneSource, read_scene
 from refract.media.video_io import read_clip
+from refract.models.flux_fill import TextEmbedding
 from refract.models.flux_text_cache import embed_flux_prompts
 from refract.models.identity import model_identity
 from refract.params.models import InfraredModelParams
+from refract.params.ref_bank import BankParams
+from refract.pipeline.device import pick_device
+from refract.pipeline.item_store import state_root
 
 logger = logging.getLogger(__name__)
 
@@ -24,50 +28,50 @@ _PROMPT = "a diptych of the same scene, on the right as infrared thermal photo"
 
 
 def write_infrared_reference(
-    video: Path,
-    output: Path,
-    *,
-    frame: tuple[int, int],
-    semantic: FirstFrameMap,
-    adapter: Path,
-    config: AdapterConfig,
-    model: InfraredModelParams,
-    steps: int,
-    seed: int,
-    device: str,
-    state: Path,
+    video: Path, output: Path, *, semantic: FirstFrameMap, adapter: Path, params: BankParams
 ) -> None:
-    """Translate the first frame of `video` with the trained adapter and write it as a PNG.
+    """Translate the first frame of `video` with a trained adapter and write it as a PNG.
 
     The picture is the square in the middle of the frame as the edit sees it, at the side of the
     adapter's panel. Of a frame that is no square the two ends have no part in the reference.
 
     Args:
-        frame: width and height of the edit's frame; the clip is cropped to their ratio.
         semantic: where the frame's semantic map comes from; it is cropped as the frame is.
-        config: of the adapter.
+        adapter: what train_ir_adapter wrote.
     Raises InputError for an adapter of another model, and for a map that does not fit the frame.
     """
-    identity = model_identity(model.path, model.revision)
+    config, section = read_config(adapter), params.infrared_model
+    identity = model_identity(section.path, section.revision)
     if config.model_identity != identity:
         raise InputError(
             f"{adapter}: trained on infrared model {config.model_identity}, but "
-            f"infrared_model.path = {model.path} is {identity}: train the adapter again"
+            f"infrared_model.path = {section.path} is {identity}: train the adapter again"
         )
-    scene = _first_frame(video, frame, semantic, config)
-    logger.info("infrared reference of %s: adapter %s, %d steps", video, adapter, steps)
-    generator = InfraredGenerator(
-        adapter, config, model, device=device, steps=steps, batch=1, seed=seed
-    )
-    texts = embed_flux_prompts(
-        [scene.prompt],
-        model,
-        root=state,
-        model_identity=identity,
-        device=device,
-    )
-    ((_, picture),) = generator.generate([scene], texts)
+    scene = _first_frame(video, edit_frame(params), semantic, config)
+    settings = PictureSettings(steps=params.ref_bank.infrared_steps, seed=params.seed)
+    logger.info("infrared reference of %s: adapter %s, %d steps", video, adapter, settings.steps)
+    generator = InfraredGenerator(adapter, section, settings, pick_device())
+    ((_, picture),) = generator.generate([scene], embed_reference_prompt(config, section))
     Image.fromarray(np.repeat(picture[..., None], 3, axis=-1)).save(output)
+
+
+def edit_frame(params: BankParams) -> tuple[int, int]:
+    """Width and height of the edit's frame; the clip is cropped to their ratio."""
+    return params.flowalign.width, params.flowalign.height
+
+
+def embed_reference_prompt(
+    config: AdapterConfig, section: InfraredModelParams, refresh: bool | None = None
+) -> dict[str, TextEmbedding]:
+    """The embedding of the one prompt of all references; refresh: as `embed_flux_prompts`."""
+    return embed_flux_prompts(
+        [reference_prompt(config)],
+        section,
+        root=state_root(),
+        model_identity=model_identity(section.path, section.revision),
+        device=pick_device(),
+        refresh=refresh,
+    )
 
 
 def reference_prompt(config: AdapterConfig) -> str:
@@ -82,7 +86,7 @@ def _first_frame(
     pixels = read_clip(video, 1).frames[0]
     with TemporaryDirectory() as name:
         folder = Path(name)
-        colours = semantic.colours(pixels, _save(pixels, folder / "whole.png"))
+        colours = semantic.colours(pixels, _save(pixels, folder / "uncropped.png"))
         cropped = None if colours is None else crop_to_ratio(colours, *frame)
         source = SceneSource(
             "first_frame",

@@ -8,13 +8,15 @@ from typing import NamedTuple
 from refract.base.errors import InputError
 from refract.base.files import INFO_NAME
 from refract.infrared.adapter.adapter_files import CONFIG_NAME, AdapterConfig, read_config
-from refract.infrared.inference.clip_reference import reference_prompt, write_infrared_reference
+from refract.infrared.inference.clip_reference import (
+    edit_frame,
+    embed_reference_prompt,
+    write_infrared_reference,
+)
 from refract.infrared.inference.first_frame_map import FirstFrameMap, choose_map
-from refract.models.flux_text_cache import embed_flux_prompts
 from refract.models.identity import model_identity
 from refract.params.cases import Case
 from refract.params.ref_bank import BankParams
-from refract.pipeline.device import pick_device
 from refract.pipeline.import_closure import closure
 from refract.pipeline.item_store import ItemStore, hash_file, state_root
 from refract.pipeline.processes import Processes
@@ -71,16 +73,16 @@ class InfraredReferenceJob:
         planned, missing = self.processes.decide(lambda: self._plan(cases))
         if missing and self.processes.count > 1:
             self._embed(missing[0].params)
-        for reference in own_share(self.processes, missing, lambda one: [one.key]):
+        for reference in own_share(self.processes, missing, lambda reference: [reference.key]):
             self._compute(reference)
         self.processes.wait()
         return {
             name: InfraredReference(
-                self.store.folder / one.key / _FILE,
+                self.store.folder / reference.key / _FILE,
                 # Not of the item: the same picture may be none to triptychs that had no maps.
-                (BLACK_MAP,) if one.semantic.is_fallback else (),
+                (BLACK_MAP,) if reference.semantic.is_fallback else (),
             )
-            for name, one in planned.items()
+            for name, reference in planned.items()
         }
 
     @cached_property
@@ -91,9 +93,12 @@ class InfraredReferenceJob:
         self, cases: Mapping[str, tuple[Case, BankParams]]
     ) -> tuple[dict[str, _Planned], list[_Planned]]:
         """How each case's frame is to be translated, and what of it the store lacks."""
-        planned = {name: self._planned(name, *own) for name, own in cases.items()}
-        missing = {one.key: one for one in planned.values() if self.store.get(one.key) is None}
-        return planned, list(missing.values())
+        planned = {
+            name: self._planned(name, case, params) for name, (case, params) in cases.items()
+        }
+        by_key = {reference.key: reference for reference in planned.values()}
+        missing = [reference for key, reference in by_key.items() if self.store.get(key) is None]
+        return planned, missing
 
     def _planned(self, name: str, case: Case, params: BankParams) -> _Planned:
         given = Path(case.first_frame_map) if case.first_frame_map is not None else None
@@ -105,16 +110,9 @@ class InfraredReferenceJob:
 
         One process alone embeds it when it comes to it.
         """
-        section = params.infrared_model
         with self.processes.main_first():
-            embed_flux_prompts(
-                [reference_prompt(self.config)],
-                section,
-                root=state_root(),
-                model_identity=model_identity(section.path, section.revision),
-                device=pick_device(),
-                refresh=None if self.processes.main else False,  # it has been refreshed
-            )
+            refresh = None if self.processes.main else False  # it has been refreshed
+            embed_reference_prompt(self.config, params.infrared_model, refresh)
 
     def _key(self, case: Case, params: BankParams, semantic: FirstFrameMap) -> str:
         section = params.infrared_model
@@ -127,7 +125,7 @@ class InfraredReferenceJob:
                 "steps": params.ref_bank.infrared_steps,
                 "seed": params.seed,
                 **section.result_settings(),
-                "frame": _frame(params),
+                "frame": edit_frame(params),
             },
             inputs=inputs,
             code=closure("refract.infrared.inference.clip_reference"),
@@ -136,22 +134,11 @@ class InfraredReferenceJob:
 
     def _compute(self, planned: _Planned) -> None:
         """Make the picture an item of the store."""
-        case, params = planned.case, planned.params
         with self.store.create(planned.key) as folder:
             write_infrared_reference(
-                Path(case.video),
+                Path(planned.case.video),
                 folder / _FILE,
-                frame=_frame(params),
                 semantic=planned.semantic,
                 adapter=self.adapter,
-                config=self.config,
-                model=params.infrared_model,
-                steps=params.ref_bank.infrared_steps,
-                seed=params.seed,
-                device=pick_device(),
-                state=state_root(),
+                params=planned.params,
             )
-
-
-def _frame(params: BankParams) -> tuple[int, int]:
-    return params.flowalign.width, params.flowalign.height

@@ -74,24 +74,24 @@ def choose_map(case: str, given: Path | None, config: AdapterConfig, info: Path)
 
     Raises InputError for a segmenter that has changed since the training.
     """
-    own = f"case {case}: semantic map of the first frame:"
+    subject = f"case {case}: semantic map of the first frame:"
     if config.mode == "none":
-        logger.info("%s none, for the adapter reads none", own)
+        logger.info("%s none, for the adapter reads none", subject)
         return FirstFrameMap(case)
     if given is not None:
-        logger.info("%s %s", own, given)
+        logger.info("%s %s", subject, given)
         return FirstFrameMap(case, given=given)
     training = read_training_maps(info)
     if training.model is not None:
         check_same_segmenter(training, info, _REMEDY)
-        logger.info("%s of the training's segmenter %s", own, training.model)
+        logger.info("%s of the training's segmenter %s", subject, training.model)
         return FirstFrameMap(case, model=training.model)
     if training.source == "none":
-        logger.info("%s black, as in the training", own)
+        logger.info("%s black, as in the training", subject)
         return FirstFrameMap(case)
     logger.warning(
         "%s black, while the adapter was trained with maps (%s: semantic_source %s), so the "
         "reference is much poorer; give the case a first_frame_map",
-        own, info, training.source,
+        subject, info, training.source,
     )  # fmt: skip
     return FirstFrameMap(case, is_fallback=True)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from refract.base.errors import InputError
-from refract.infrared.adapter.adapter_files import AdapterConfig, load_adapter
+from refract.infrared.adapter.adapter_files import load_adapter, read_config
 from refract.infrared.adapter.fill_conditioning import encode_masked, fuse_pixels, with_mask
 from refract.infrared.adapter.model import stack_text
 from refract.infrared.adapter.sampling import decode_infrared, generate_tokens, item_noise
@@ -44,6 +45,22 @@ class SceneTokens(NamedTuple):
     text: TextEmbedding
 
 
+@dataclass(frozen=True)
+class PictureSettings:
+    """How pictures are made. steps: Euler steps. batch: scenes in a forward pass.
+
+    guidance: None takes the training's. samples: a picture is the mean of so many, from
+    independent noise. bits: 8 or 16 a pixel.
+    """
+
+    steps: int
+    seed: int
+    batch: int = 1
+    guidance: float | None = None
+    samples: int = 1
+    bits: int = 8
+
+
 class InfraredGenerator:
     """Model, VAE and noise levels, loaded once.
 
@@ -54,44 +71,25 @@ class InfraredGenerator:
     """
 
     def __init__(
-        self,
-        folder: Path,
-        config: AdapterConfig,
-        reference: ModelReference,
-        *,
-        device: str,
-        steps: int,
-        batch: int,
-        seed: int,
-        guidance: float | None = None,
-        samples: int = 1,
-        bits: int = 8,
+        self, folder: Path, reference: ModelReference, settings: PictureSettings, device: str
     ) -> None:
-        """folder, config: the artefact. guidance: None takes the training's.
-
-        samples: a picture is the mean of so many, from independent noise. bits: 8 or 16 a pixel.
-        """
+        """folder: of the adapter. reference: the base that it was trained on."""
         options = options_of(reference)
-        if options.step_cache is not None and batch > 1:
+        if options.step_cache is not None and settings.batch > 1:
             raise InputError(
-                f"infer_ir.batch = {batch}: must be 1 with infrared_model.step_cache, which would "
-                "skip blocks by what all pictures of a batch have in common"
+                f"infer_ir.batch = {settings.batch}: must be 1 with infrared_model.step_cache, "
+                "which would skip blocks by what all pictures of a batch have in common"
             )
-        self.config = config
-        self.device = device
-        self.batch = batch
-        self.seed = seed
-        self.samples = samples
-        self.bits = bits
+        self.config, self.settings, self.device = read_config(folder), settings, device
         self.model = load_adapter(
-            folder, lambda: load_transformer(reference, device, for_inference=True), config
+            folder, lambda: load_transformer(reference, device, for_inference=True), self.config
         )
         self.model.fit_memory(options, device)
-        if guidance is not None:
-            self.model.guidance = guidance
+        if settings.guidance is not None:
+            self.model.guidance = settings.guidance
         self.vae = load_vae(reference, device)
         self.grid = self.model.grid
-        self.sigmas = load_sigmas(reference, steps, 2 * self.grid.rows * self.grid.columns)
+        self.sigmas = load_sigmas(reference, settings.steps, 2 * self.grid.rows * self.grid.columns)
 
     def generate(
         self,
@@ -113,14 +111,14 @@ class InfraredGenerator:
                     "infrared_model.dtype"
                 )
             for scene, picture in zip(chosen, pictures, strict=False):
-                yield scene.name, quantise(picture, self.bits)
+                yield scene.name, quantise(picture, self.settings.bits)
             progress(len(chosen))
 
     def batches(self, scenes: Sequence[Scene]) -> Iterator[tuple[list[Scene], list[Scene]]]:
         """Scenes in turns of `batch`, and each turn filled up to exactly that many."""
-        for start in range(0, len(scenes), self.batch):
-            chosen = list(scenes[start : start + self.batch])
-            yield chosen, chosen + chosen[-1:] * (self.batch - len(chosen))
+        for start in range(0, len(scenes), self.settings.batch):
+            chosen = list(scenes[start : start + self.settings.batch])
+            yield chosen, chosen + chosen[-1:] * (self.settings.batch - len(chosen))
 
     @torch.no_grad()
     def encode(self, scenes: Sequence[Scene], texts: dict[str, TextEmbedding]) -> SceneTokens:
@@ -142,7 +140,7 @@ class InfraredGenerator:
     def noise(self, scenes: Sequence[Scene], tokens: SceneTokens, sample: int = 0) -> Tensor:
         """x_1 [B, 2n, 64] of one sample of each scene."""
         shape = (tokens.x_cond.shape[1], tokens.semantic.shape[2])
-        drawn = [item_noise(self.seed, scene.name, *shape, sample) for scene in scenes]
+        drawn = [item_noise(self.settings.seed, scene.name, *shape, sample) for scene in scenes]
         return torch.stack(drawn).to(self.device)
 
     def _pictures(self, scenes: Sequence[Scene], texts: dict[str, TextEmbedding]) -> Tensor:
@@ -154,12 +152,14 @@ class InfraredGenerator:
         tokens = self.encode(scenes, texts)
         drawn = (
             self._sample(tokens, self.noise(scenes, tokens, sample))
-            for sample in range(self.samples)
+            for sample in range(self.settings.samples)
         )
-        return sum(drawn, torch.tensor(0.0)) / self.samples
+        return sum(drawn, torch.tensor(0.0)) / self.settings.samples
 
     def _sample(self, tokens: SceneTokens, noise: Tensor) -> Tensor:
         """Gray pictures [B, P, P] in [-1, 1] from one noise each; the VAE sees one at a time."""
-        made = generate_tokens(self.model, self.sigmas, noise, *tokens)
+        diptychs = generate_tokens(self.model, self.sigmas, noise, *tokens).split(1)
         rows, columns = self.grid.rows, self.grid.columns
-        return torch.cat([decode_infrared(self.vae, one[None], rows, columns) for one in made])
+        return torch.cat(
+            [decode_infrared(self.vae, diptych, rows, columns) for diptych in diptychs]
+        )

@@ -15,7 +15,7 @@ from refract.base.errors import InputError
 from refract.base.files import INFO_NAME, read_json_object, write_info
 from refract.infrared.adapter.adapter_files import CONFIG_NAME, AdapterConfig, read_config
 from refract.infrared.inference.attention_job import AttentionJob, check_attention
-from refract.infrared.inference.generator import InfraredGenerator
+from refract.infrared.inference.generator import InfraredGenerator, PictureSettings
 from refract.infrared.inference.scenes import (
     OWN_MAP,
     SceneSource,
@@ -119,8 +119,8 @@ class InferenceJob:
     @property
     def guidance(self) -> float:
         """The setting, else what the adapter was trained with."""
-        own = self.settings.guidance
-        return self.config.guidance if own is None else own
+        given = self.settings.guidance
+        return self.config.guidance if given is None else given
 
     def _check_training(self) -> None:
         """InputError where inference would differ from the training without being told to."""
@@ -136,10 +136,10 @@ class InferenceJob:
                 self.config.max_sequence_length,
             ),
         ]
-        for name, own, trained in pairs:
-            if own is not None and own != trained:
+        for name, asked, trained in pairs:
+            if asked is not None and asked != trained:
                 raise InputError(
-                    f"{name} = {own}: the adapter in {self.adapter} was trained with {trained}; "
+                    f"{name} = {asked}: the adapter in {self.adapter} was trained with {trained}; "
                     "set infer_ir.match_training: false to go on"
                 )
 
@@ -209,10 +209,10 @@ class InferenceJob:
         if not wanted.regions:
             return {}
         pairs = zip(keys, scenes, strict=True)
-        own = [(key, scene) for key, scene in pairs if scene.variant == OWN_MAP]
+        with_own_map = [(key, scene) for key, scene in pairs if scene.variant == OWN_MAP]
         job = AttentionJob(wanted, self.config, processes, self.settings.batch)
         return job.run(
-            dict(own[: wanted.scenes]),
+            dict(with_own_map[: wanted.scenes]),
             lambda missing: self._texts(missing, processes),
             lambda: self.generator,
         )
@@ -220,18 +220,15 @@ class InferenceJob:
     @cached_property
     def generator(self) -> InfraredGenerator:
         """Loaded when first needed, once for the pictures and the attention maps."""
-        return InfraredGenerator(
-            self.adapter,
-            self.config,
-            self.section,
-            device=pick_device(),
+        settings = PictureSettings(
             steps=self.settings.steps,
-            batch=self.settings.batch,
             seed=self.seed,
+            batch=self.settings.batch,
             guidance=self.guidance,
             samples=self.settings.samples,
             bits=self.settings.bits,
         )
+        return InfraredGenerator(self.adapter, self.section, settings, pick_device())
 
     def _texts(
         self, scenes: Collection[SceneSource], processes: Processes

@@ -93,8 +93,9 @@ def read_scene(source: SceneSource, panel_px: int) -> Scene:
         semantic = None if pixels is None else _tensor(square_panel(pixels, panel_px, labels=True))
     else:
         visible = read_triptych(source.visible, panel_px).visible
-        own = source.semantic and read_triptych(source.semantic, panel_px)
-        semantic = own.semantic if own else None
+        semantic = None
+        if source.semantic is not None:
+            semantic = read_triptych(source.semantic, panel_px).semantic
     if semantic is None:
         semantic = torch.full_like(visible, -1.0)  # a black map
     return Scene(source.id, visible, semantic, source.prompt)

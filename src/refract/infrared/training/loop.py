@@ -8,7 +8,7 @@ the base is sharded a forward pass needs all of them, so all watch, and the main
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -49,7 +49,8 @@ _PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 class Training:
     """One training run. `sample(step)` is called at the start, each `sample_every`, at the end.
 
-    Of several processes only those that watch have a curve, and the main one's is all there is.
+    `settings.batch` must be a multiple of the number of processes. Of several processes only those
+    that watch have a curve, and the main one's is all there is.
     """
 
     model: InfraredModel
@@ -60,16 +61,9 @@ class Training:
     checkpoints: CheckpointFolder
     sample: Callable[[int], None]
 
-    def run(self) -> list[dict[str, Any]]:
-        """Train to the end, from the newest checkpoint if any; returns the rows of the curve.
-
-        `settings.batch` must be a multiple of the number of processes. Told to end by SIGTERM or
-        Ctrl-C (any of several processes), it saves after the step under way and raises SystemExit
-        or KeyboardInterrupt.
-        """
+    def __post_init__(self) -> None:
         settings = self.settings
-        warmup, main, finetune = settings.phase_steps
-        self.schedule = Schedule(warmup, main, finetune, settings.finetune_lr_factor)
+        self.schedule = Schedule(*settings.phase_steps, settings.finetune_lr_factor)
         self.accelerator = Accelerator(
             cpu=self.model.device.type == "cpu",
             mixed_precision=_PRECISION[settings.precision],
@@ -80,56 +74,62 @@ class Training:
         self.sharded = is_sharded(self.model.transformer)
         self.watches = self.main or self.sharded
         self.infrared = self.model.grid.infrared().to(self.model.device)
+        self.trainable = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+        averaged = settings.ema > 0 and self.watches
+        self.average = WeightAverage(settings.ema, self.trainable) if averaged else None
+        self.optimizer: Any = build_optimizer(self.trainable, settings)
+        self.called: torch.nn.Module = self.model  # what a step calls; DDP's wrapper under DDP
+        self.curve: list[dict[str, Any]] = []
+        self.recent_losses: list[float] = []  # since the curve's last row
+
+    def run(self) -> list[dict[str, Any]]:
+        """Train to the end, from the newest checkpoint if any; returns the rows of the curve.
+
+        Told to end by SIGTERM or Ctrl-C (any of several processes), it saves after the step under
+        way and raises SystemExit or KeyboardInterrupt.
+        """
         self.model.train()
         self.model.shapes_to_log = _SHAPES_LOGGED
-        trainable = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
-        averaged = settings.ema > 0 and self.watches
-        self.average = WeightAverage(settings.ema, trainable) if averaged else None
-        optimizer = build_optimizer(trainable, settings)
-        done = self._restore(trainable, optimizer)
+        done = self._restore()
         self.accelerator.wait_for_everyone()  # a process that saves deletes what is to be restored
-        self._prepare(optimizer, trainable)
+        self._prepare()
         if self.watches and not done:
             with self._judged():
                 self.sample(0)
-        self._loop(done, trainable)
+        self._loop(done)
         if self.average is not None:
             self.average.keep()
         self.model.eval()
-        return self.rows
+        return self.curve
 
-    def _restore(self, trainable: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> int:
+    def _restore(self) -> int:
         """Take up the newest checkpoint; returns the number of finished steps."""
-        done, facts = self.checkpoints.restore(self._tensors(trainable), optimizer)
-        self.rows: list[dict[str, Any]] = facts.get("rows", [])
-        self.recent: list[float] = facts.get("recent", [])  # losses since the last row
+        done, facts = self.checkpoints.restore(self._tensors(), self.optimizer)
+        self.curve, self.recent_losses = facts.get("rows", []), facts.get("recent", [])
         if done:
             logger.info("resuming after step %d of %d", done, self.settings.steps)
             if self.accelerator.scaler is not None:
                 self.accelerator.scaler.load_state_dict(facts["scaler"])
         return done
 
-    def _prepare(self, optimizer: torch.optim.Optimizer, trainable: Mapping[str, Tensor]) -> None:
-        """Set the model that a step calls, those whose gradients DDP averages, the optimiser."""
-        if self.sharded:  # accelerate's own way would shard what trains too
-            take_from_main(trainable.values())
-            self.prepared: torch.nn.Module = self.model
-            self.replicas: list[torch.nn.Module] = []
-            self.optimizer = self.accelerator.prepare_optimizer(optimizer)
+    def _prepare(self) -> None:
+        """Hand model and optimiser to accelerate, whose own way would shard what trains too."""
+        if self.sharded:
+            take_from_main(self.trainable.values())
+            self.optimizer = self.accelerator.prepare_optimizer(self.optimizer)
         else:
-            self.prepared, self.optimizer = self.accelerator.prepare(self.model, optimizer)
-            self.replicas = [self.prepared]
+            self.called, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
 
-    def _save(self, done: int, trainable: Mapping[str, Tensor]) -> None:
-        facts: dict[str, Any] = {"rows": self.rows, "recent": self.recent}
+    def _save(self, done: int) -> None:
+        facts: dict[str, Any] = {"rows": self.curve, "recent": self.recent_losses}
         if self.accelerator.scaler is not None:
             facts["scaler"] = self.accelerator.scaler.state_dict()
-        self.checkpoints.save(done, self._tensors(trainable), self.optimizer.optimizer, facts)
+        self.checkpoints.save(done, self._tensors(), self.optimizer.optimizer, facts)
 
-    def _tensors(self, trainable: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _tensors(self) -> dict[str, Tensor]:
         """What a checkpoint holds besides the optimiser: the weights and their average, if any."""
         average = {} if self.average is None else self.average.tensors
-        return {**trainable, **{f"average/{name}": value for name, value in average.items()}}
+        return {**self.trainable, **{f"average/{name}": value for name, value in average.items()}}
 
     @contextmanager
     def _judged(self) -> Iterator[None]:
@@ -139,7 +139,7 @@ class Training:
             yield
         self.model.train()
 
-    def _loop(self, done: int, trainable: Mapping[str, Tensor]) -> None:
+    def _loop(self, done: int) -> None:
         settings, timer = self.settings, StepTimer(done)
         bar = tqdm(
             total=settings.steps,
@@ -151,23 +151,23 @@ class Training:
         )
         with logging_redirect_tqdm(), bar, StopRequest() as request:
             for step in range(done, settings.steps):
-                loss = self._step(step, trainable)
+                loss = self._step(step)
                 if self.watches:
-                    self._watch(step, loss, trainable, timer)
+                    self._watch(step, loss, timer)
                 bar.update()
                 if number := self._agreed(request.number):
-                    self._save_and_stop(step + 1, number, trainable)
+                    self._save_and_stop(step + 1, number)
 
     def _agreed(self, number: int) -> int:
         """The signal that any of the processes was sent, 0 for none: they end at the same step."""
         if self.accelerator.num_processes == 1:
             return number
-        own = torch.tensor(number, device=self.accelerator.device)
-        return int(self.accelerator.gather(own).max())
+        here = torch.tensor(number, device=self.accelerator.device)
+        return int(self.accelerator.gather(here).max())
 
-    def _save_and_stop(self, done: int, number: int, trainable: Mapping[str, Tensor]) -> NoReturn:
+    def _save_and_stop(self, done: int, number: int) -> NoReturn:
         if self.main:
-            self._save(done, trainable)
+            self._save(done)
             logger.warning(
                 "told to end: step %d of %d is saved, and the next run goes on from there",
                 done,
@@ -176,42 +176,41 @@ class Training:
         self.accelerator.wait_for_everyone()  # a process that has ended has the others ended too
         stop(number)
 
-    def _watch(
-        self, step: int, loss: float, trainable: Mapping[str, Tensor], timer: StepTimer
-    ) -> None:
+    def _watch(self, step: int, loss: float, timer: StepTimer) -> None:
         """Whatever a finished step is followed by, besides the next."""
         settings = self.settings
-        self.recent.append(loss)
+        self.recent_losses.append(loss)
         if self.average is not None:
             self.average.update(step + 1)
         if self.main and self.model.adapter is not None and step + 1 == self.schedule.warmup:
             warn_if_still(self.model.adapter)
         validates = self._due(step + 1, settings.validate_every)
         if validates or self._due(step + 1, _ROW_EVERY):
-            self.rows.append(self._row(step))
+            self.curve.append(self._row(step))
         if validates or self._due(step + 1, log_interval(settings.steps, _ROW_EVERY)):
-            log_step(self.rows[-1], settings.steps, timer)
+            log_step(self.curve[-1], settings.steps, timer)
         if self.main and self._due(step + 1, settings.checkpoint_every):
-            self._save(step + 1, trainable)
+            self._save(step + 1)
         if self._due(step + 1, settings.sample_every):
             with self._judged():
                 self.sample(step + 1)
 
-    def _step(self, step: int, trainable: Mapping[str, Tensor]) -> float:
+    def _step(self, step: int) -> float:
         """One optimiser step; returns its mean loss, over all processes."""
         settings, total = self.settings, 0.0
+        replicas = () if self.sharded else (self.called,)  # whose gradients DDP averages
         factor = self.schedule.factor(step)
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
         for part in range(settings.accumulation):
-            with self.accelerator.accumulate(*self.replicas):
+            with self.accelerator.accumulate(*replicas):
                 loss = self._loss(self._positions(step, part))
                 self.accelerator.backward(loss)
                 if self.accelerator.sync_gradients:
                     if self.sharded:
-                        average_gradients(trainable.values())
+                        average_gradients(self.trainable.values())
                     self.accelerator.unscale_gradients()
-                    clip_grad_norm_(trainable.values(), settings.grad_clip)
+                    clip_grad_norm_(self.trainable.values(), settings.grad_clip)
                 self.optimizer.step()
                 self.optimizer.zero_grad()
                 total += loss.item() / settings.accumulation
@@ -228,8 +227,8 @@ class Training:
         """The mean of `value` over all processes."""
         if self.accelerator.num_processes == 1:
             return value
-        own = torch.tensor(value, dtype=torch.float64, device=self.accelerator.device)
-        return float(self.accelerator.reduce(own, "mean").item())
+        here = torch.tensor(value, dtype=torch.float64, device=self.accelerator.device)
+        return float(self.accelerator.reduce(here, "mean").item())
 
     def _positions(self, step: int, part: int) -> range:
         """Places in the shuffled series that this process takes in this forward pass."""
@@ -246,7 +245,7 @@ class Training:
         x_1 = torch.stack([noise for noise, _ in draws]).to(self.model.device)
         t = torch.stack([t for _, t in draws]).to(self.model.device)
         return flow_matching_loss(
-            self.prepared, batch, x_1, t, self.infrared, self.settings.left_panel_weight
+            self.called, batch, x_1, t, self.infrared, self.settings.left_panel_weight
         )
 
     def _row(self, step: int) -> dict[str, Any]:
@@ -255,10 +254,10 @@ class Training:
             "step": step + 1,
             "phase": self.schedule.phase(step),
             "lr_factor": self.schedule.factor(step),
-            "loss": sum(self.recent) / len(self.recent),
+            "loss": sum(self.recent_losses) / len(self.recent_losses),
             "validation_loss": None,
         }
-        self.recent.clear()
+        self.recent_losses.clear()
         if self._due(step + 1, self.settings.validate_every):
             with self._judged():
                 batches = self.validation.in_order(self.settings.batch)
