@@ -32,7 +32,7 @@ from refract.editing.samplers.source_branch import compute_source_branch, source
 from refract.editing.samplers.wan_velocity import WanVelocity
 from refract.evaluation.measures.image import psnr, to_unit
 from refract.infrared.adapter.adapter_files import read_config
-from refract.infrared.inference.generator import InfraredGenerator
+from refract.infrared.inference.generator import InfraredGenerator, PictureSettings
 from refract.infrared.inference.scenes import OWN_MAP, held_out_scenes, read_scene
 from refract.models.determinism import make_deterministic
 from refract.models.flux_text_cache import embed_flux_prompts
@@ -106,12 +106,9 @@ class CachedPictures:
         )
         self.made = InfraredGenerator(
             adapter,
-            config,
             params.infrared_model,
-            device=device,
-            steps=params.infer_ir.steps,
-            batch=1,
-            seed=params.seed,
+            PictureSettings(steps=params.infer_ir.steps, seed=params.seed),
+            device,
         )
 
     @property

@@ -46,7 +46,7 @@ def wan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_wan_hub(tmp_path_factory.mktemp("hub") / "wan")
 
 
-def untrained(section: InfraredModelParams, folder: Path) -> None:
+def untrained(section: InfraredModelParams, folder: Path) -> AdapterConfig:
     """Write an adapter without semantic attention, whose LoRA is zero."""
     config = AdapterConfig(
         mode="none", layout="tile", position="distance_bias", gate="zero_projection",
@@ -71,7 +71,7 @@ def test_fill_without_the_method_is_the_stock_pipeline(
     section = InfraredModelParams(
         path=str(fill), revision=None, dtype="float32", max_sequence_length=WORDS
     )
-    config = untrained(section, tmp_path / "adapter")
+    untrained(section, tmp_path / "adapter")
     made = InfraredGenerator(
         tmp_path / "adapter", section, PictureSettings(steps=STEPS, seed=0), "cpu"
     )

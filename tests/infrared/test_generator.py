@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -147,7 +148,7 @@ def test_another_map_name_or_seed_gives_another_picture(model: Path, adapter: Pa
     assert not np.array_equal(pictures(made, [other_map])["scene0"], result)
     renamed = own._replace(name="another")
     assert not np.array_equal(pictures(made, [renamed])["another"], result)
-    made.seed = 1
+    made.settings = replace(made.settings, seed=1)
     assert not np.array_equal(pictures(made, [own])["scene0"], result)
 
 

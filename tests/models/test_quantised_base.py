@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from refract.base.errors import InputError
 from refract.infrared.adapter.adapter_files import build_model, load_adapter, read_config
-from refract.infrared.inference.generator import InfraredGenerator
+from refract.infrared.inference.generator import InfraredGenerator, PictureSettings
 from refract.infrared.training.job import train_adapter
 from refract.models.flux_fill import load_transformer
 from refract.models.quantised_base import quantise_base, stored_bytes
@@ -157,9 +157,8 @@ def test_a_training_on_it_repeats_learns_and_serves_a_plain_base(
     assert curve[-1] < 0.97 * curve[0]
     folder, pictures = tmp_path / "first", []
     for chosen in (reference(tiny_model), quantised(tiny_model)):
-        own = InfraredGenerator(
-            folder, read_config(folder), chosen, device="cpu", steps=2, batch=2, seed=0, bits=16
-        )
+        settings = PictureSettings(steps=2, seed=0, batch=2, bits=16)
+        own = InfraredGenerator(folder, chosen, settings, "cpu")
         pictures.append(dict(own.generate([scene(0)], TEXTS))["scene0"].astype(float))
         assert bool(four_bit_layers(own.model.transformer)) == hasattr(chosen, "quantization")
     assert 0 < np.abs(pictures[0] - pictures[1]).mean() < 0.1 * np.ptp(pictures[0])

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from refract.base.errors import InputError
-from refract.infrared.adapter.adapter_files import read_config
 from refract.infrared.adapter.sampling import generate_tokens
 from refract.infrared.inference.attention_job import states_at
-from refract.infrared.inference.generator import InfraredGenerator
+from refract.infrared.inference.generator import InfraredGenerator, PictureSettings
 from tests.infrared.test_adapter_files import config
 from tests.infrared.test_generator import TEXTS, scene, write_adapter
 from tests.tiny.edit import Workshop
@@ -100,8 +99,7 @@ def generator(
         else {"step_cache": "first_block", "step_cache_threshold": threshold}
     )
     section = SimpleNamespace(**vars(reference(model)), **on)
-    settings = {"device": "cpu", "steps": STEPS, "batch": 1, "seed": 0, **changes}
-    return InfraredGenerator(adapter, read_config(adapter), section, **settings)
+    return InfraredGenerator(adapter, section, PictureSettings(STEPS, 0, **changes), "cpu")
 
 
 def test_a_picture_does_not_depend_on_what_was_made_before_it(

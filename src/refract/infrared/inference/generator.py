@@ -158,8 +158,6 @@ class InfraredGenerator:
 
     def _sample(self, tokens: SceneTokens, noise: Tensor) -> Tensor:
         """Gray pictures [B, P, P] in [-1, 1] from one noise each; the VAE sees one at a time."""
-        diptychs = generate_tokens(self.model, self.sigmas, noise, *tokens).split(1)
-        rows, columns = self.grid.rows, self.grid.columns
-        return torch.cat(
-            [decode_infrared(self.vae, diptych, rows, columns) for diptych in diptychs]
-        )
+        diptychs = generate_tokens(self.model, self.sigmas, noise, *tokens)
+        shape = self.grid.rows, self.grid.columns
+        return torch.cat([decode_infrared(self.vae, x_0, *shape) for x_0 in diptychs.split(1)])

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -108,34 +109,24 @@ class _Trained(NamedTuple):
         write_curve(self.curve, folder / "curve.csv")
 
 
+@dataclass
 class _Job:
     """The parts of one training, put together in the order that keeps memory low."""
 
-    def __init__(
-        self,
-        settings: IrAdapter,
-        section: InfraredModelParams,
-        seed: int,
-        triptychs: Path,
-        rows: dict[str, list[TriptychRow]],
-        identity: str,
-        fingerprint: str,
-        device: str,
-        processes: Processes,
-        sharding: Sharding | None,
-    ) -> None:
-        self.settings = settings
-        self.section = section
-        self.seed = seed
-        self.triptychs = triptychs
-        self.rows = rows
-        self.identity = identity
-        self.fingerprint = fingerprint
-        self.device = device
-        self.processes = processes
-        self.sharding = sharding
+    settings: IrAdapter
+    section: InfraredModelParams
+    seed: int
+    triptychs: Path
+    rows: dict[str, list[TriptychRow]]
+    identity: str
+    fingerprint: str
+    device: str
+    processes: Processes
+    sharding: Sharding | None
+
+    def __post_init__(self) -> None:
         self.state = state_root()
-        first = rows["train"][0].path(triptychs)
+        first = self.rows["train"][0].path(self.triptychs)
         self.panel_px = int(read_triptych(first).visible.shape[-1])
         self.fusion = self._learnable_fusion()
 

@@ -43,7 +43,7 @@ def log_training(
     """What is trained, where and how."""
     position, gate, site = settings.semantic.form
     lora = sum(p.numel() for p in model.transformer.parameters() if p.requires_grad)
-    whole = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     logger.info(
         "training on %s, weights %s, computing in %s, model %s (%s)",
         device,

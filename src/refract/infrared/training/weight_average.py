@@ -33,12 +33,12 @@ class WeightAverage:
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """The weights hold their average inside, and their own values again after."""
-        own = {name: weight.detach().clone() for name, weight in self.weights.items()}
+        before = {name: weight.detach().clone() for name, weight in self.weights.items()}
         self.keep()
         try:
             yield
         finally:
-            self._set(own)
+            self._set(before)
 
     def keep(self) -> None:
         """Overwrite the weights by their average."""

@@ -8,8 +8,9 @@ gradients: all that passes between the GPUs for them is the gathering of a block
 
 import os
 import warnings
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -45,34 +46,35 @@ def wanted_sharding(processes: int) -> Sharding | None:
         plugin = FullyShardedDataParallelPlugin()
     except ValueError as error:
         raise InputError(f"fsdp_config of accelerate: {error}") from error
-    layers = "TRANSFORMER_BASED_WRAP"
-    composed = os.environ.get("ACCELERATE_USE_PARALLELISM_CONFIG", "false").lower() == "true"
-    for fine, words in (
-        (processes > 1, "num_processes must be above 1: FSDP divides the base over several"),
-        (plugin.fsdp_version == 2, "fsdp_version must be 2: 1 wants one type of all weights"),
-        (
-            plugin.auto_wrap_policy is transformer_auto_wrap_policy,
-            f"fsdp_auto_wrap_policy must be {layers}: others gather the whole base at once",
-        ),
-        (
-            not isinstance(plugin.cpu_offload, CPUOffloadPolicy),
-            "fsdp_offload_params must be false: it is not supported",
-        ),
-        (
-            not plugin.cpu_ram_efficient_loading,
-            "fsdp_cpu_ram_efficient_loading must be false: every process reads the base",
-        ),
-        (
-            not plugin.activation_checkpointing,
-            "fsdp_activation_checkpointing must be false: ir_adapter.gradient_checkpointing is it",
-        ),
-        (not plugin.ignored_modules, "fsdp_ignored_modules must not be set: none is ignored"),
-        (not composed, "use_parallelism_config must be false: the mesh is made of the machines"),
-    ):
-        if not fine:
-            raise InputError(f"accelerate's configuration, {words}; see launch/fsdp.yaml")
+    for words in _unsupported(plugin, processes):
+        raise InputError(f"accelerate's configuration, {words}; see launch/fsdp.yaml")
     blocks = tuple(name.strip() for name in plugin.transformer_cls_names_to_wrap or ())
     return Sharding(blocks, plugin.reshard_after_forward)
+
+
+def _unsupported(plugin: Any, processes: int) -> Iterator[str]:
+    """What a `FullyShardedDataParallelPlugin` asks for and would not get here, and why not."""
+    if processes < 2:
+        yield "num_processes must be above 1: FSDP divides the base over several"
+    if plugin.fsdp_version != 2:
+        yield "fsdp_version must be 2: 1 wants one type of all weights"
+    if plugin.auto_wrap_policy is not transformer_auto_wrap_policy:
+        yield (
+            "fsdp_auto_wrap_policy must be TRANSFORMER_BASED_WRAP: others gather the whole base at "
+            "once"
+        )
+    if isinstance(plugin.cpu_offload, CPUOffloadPolicy):
+        yield "fsdp_offload_params must be false: it is not supported"
+    if plugin.cpu_ram_efficient_loading:
+        yield "fsdp_cpu_ram_efficient_loading must be false: every process reads the base"
+    if plugin.activation_checkpointing:
+        yield (
+            "fsdp_activation_checkpointing must be false: ir_adapter.gradient_checkpointing is it"
+        )
+    if plugin.ignored_modules:
+        yield "fsdp_ignored_modules must not be set: none is ignored"
+    if os.environ.get("ACCELERATE_USE_PARALLELISM_CONFIG", "false").lower() == "true":
+        yield "use_parallelism_config must be false: the mesh is made of the machines"
 
 
 def shard_frozen(base: nn.Module, sharding: Sharding, device: str) -> None:
@@ -137,11 +139,11 @@ def _mesh(kind: str) -> DeviceMesh:
 
 
 def _blocks(base: nn.Module, names: Collection[str]) -> list[nn.Module]:
-    found = [part for part in base.modules() if type(part).__name__ in names]
-    missing = set(names) - {type(part).__name__ for part in found}
-    if missing or not found:
+    blocks = [part for part in base.modules() if type(part).__name__ in names]
+    missing = set(names) - {type(block).__name__ for block in blocks}
+    if missing or not blocks:
         raise InputError(
             "accelerate's configuration, fsdp_transformer_layer_cls_to_wrap: this model has no "
             f"block of the class {', '.join(sorted(missing)) or '(none named)'}"
         )
-    return found
+    return blocks
