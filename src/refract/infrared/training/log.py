@@ -68,7 +68,7 @@ def log_training(
         position,
         gate,
         site,
-        whole - lora,
+        trained - lora,
         lora,
         settings.rank,
     )
