@@ -57,7 +57,7 @@ def main() -> None:
         return
     params = load_stage_params(StageParams, arguments.params)
     cases = load_cases(arguments.cases)
-    own = {name: with_overrides(params, name, case) for name, case in cases.items()}
+    settings = {name: with_overrides(params, name, case) for name, case in cases.items()}
     launch_processes()
 
     from refract.editing.cases.job import EditJob
@@ -72,7 +72,7 @@ def main() -> None:
     for name, case in cases.items():
         photo = find_reference_photo(name, case, arguments.banks)
         bank = arguments.banks / f"{name}.safetensors" if photo is not None else None
-        requests.append(EditRequest(name, case, own[name], bank, photo))
+        requests.append(EditRequest(name, case, settings[name], bank, photo))
     EditJob(params).run(requests, arguments.output)
 
 

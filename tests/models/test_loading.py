@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 from transformers import UMT5EncoderModel
 
 from refract.base.errors import InputError
-from refract.models.loading import ModelSource, whole
+from refract.models.loading import ModelSource, complete
 from tests.tiny.wan import tiny_text
 
 
@@ -22,7 +22,7 @@ def test_a_config_that_is_no_object_is_not_looked_up(tmp_path: Path, config: str
     (folder / "config.json").write_text(config)
     source = ModelSource(str(tmp_path / "model"), None, "video_model.path", "WanPipeline")
     with pytest.raises(InputError, match=r"text_encoder/config\.json: (must hold|not valid)"):
-        source.load("text_encoder", whole(UMT5EncoderModel.from_pretrained))
+        source.load("text_encoder", complete(UMT5EncoderModel.from_pretrained))
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,6 @@ def test_a_weight_that_does_not_fit_is_named_and_nothing_else_said(
     capfd.readouterr()
     source = ModelSource(str(tmp_path / "model"), None, "video_model.path", "WanPipeline")
     with pytest.raises(InputError, match=told) as caught:
-        source.load("text_encoder", whole(UMT5EncoderModel.from_pretrained))
+        source.load("text_encoder", complete(UMT5EncoderModel.from_pretrained))
     assert "final_layer_norm" in str(caught.value)
     assert "newly initialized" not in (said := capfd.readouterr().err) and "MISMATCH" not in said

@@ -28,8 +28,13 @@ from refract.models.memory_options import (
     memory_options,
 )
 from refract.models.wan import WanModel
-from refract.params.models import InfraredModelParams
-from refract.params.models import StepCache, StorageDtype, TrainableAttention, VideoModelParams
+from refract.params.models import (
+    InfraredModelParams,
+    StepCache,
+    StorageDtype,
+    TrainableAttention,
+    VideoModelParams,
+)
 from refract.params.section import validate
 from tests.tiny.wan import (
     TEXT_DIM,

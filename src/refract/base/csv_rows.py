@@ -49,14 +49,14 @@ def csv_reader(path: Path) -> Iterator[Any]:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def require_columns(found: Sequence[str], columns: Sequence[str], path: Path) -> None:
+def require_columns(present: Sequence[str], columns: Sequence[str], path: Path) -> None:
     """InputError where a column is not there, or any is there twice."""
     for name in columns:
-        if name not in found:
-            shown = ", ".join(column[:60] for column in found[:20]) or "none"
+        if name not in present:
+            shown = ", ".join(column[:60] for column in present[:20]) or "none"
             raise InputError(f"{path}: column {name} is missing, found {shown}")
-    for name in found:
-        if found.count(name) > 1:
+    for name in present:
+        if present.count(name) > 1:
             raise InputError(f"{path}: column {shorten(name)} is there twice, which one counts?")
 
 

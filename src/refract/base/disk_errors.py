@@ -47,8 +47,8 @@ def _error_number(error: Exception) -> int | None:
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno
     words = str(error)
-    if found := _RUST_NUMBER.search(words):
-        return int(found[1])
+    if match := _RUST_NUMBER.search(words):
+        return int(match[1])
     # ffmpeg, a process of its own, and numpy, which counts what it could write
     if os.strerror(errno.ENOSPC) in words or _NUMPY_SHORT_WRITE.search(words):
         return errno.ENOSPC

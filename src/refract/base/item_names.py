@@ -31,10 +31,10 @@ def check_item_names(names: Iterable[str], where: object) -> None:
 
     Where a file system takes two names for one, the second file would take the first's place.
     """
-    found: dict[str, str] = {}
+    by_folded: dict[str, str] = {}
     for name in names:
         folded = unicodedata.normalize("NFC", check_item_name(name, where).casefold())
-        other = found.setdefault(folded, name)
+        other = by_folded.setdefault(folded, name)
         if other != name:
             raise InputError(
                 f"{where}: names {shorten(other)} and {shorten(name)} are one on file systems that "

@@ -26,5 +26,5 @@ class OnDemand(Sequence[_T], Generic[_T]):
 
     def __getitem__(self, place: int | slice) -> _T | list[_T]:
         if isinstance(place, slice):
-            return [self._make(each) for each in range(self._count)[place]]
+            return [self._make(index) for index in range(self._count)[place]]
         return self._make(range(self._count)[place])

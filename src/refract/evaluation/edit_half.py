@@ -50,12 +50,12 @@ def measure_edits(
     names, rows = list(cases), []
     shown = {names[place] for place in spread(len(names), judge.params.sheet_items)}
     for name in tqdm(names, desc="edit metrics", unit="case"):
-        found = load_edit_case(name, cases[name], edits, judge.params.dilate_px, banks)
-        case = with_cheats(found)
+        clips_of_case = load_edit_case(name, cases[name], edits, judge.params.dilate_px, banks)
+        case = with_cheats(clips_of_case)
         scorer = CaseScorer(case, judge.clip, judge.perceptual, judge.dino)
         measured = {variant: store.measure(scorer, variant) for variant in case.clips}
-        scores[name] = {variant: one.scores for variant, one in measured.items()}
-        series[name] = {variant: one.series for variant, one in measured.items()}
+        scores[name] = {variant: of_clip.scores for variant, of_clip in measured.items()}
+        series[name] = {variant: of_clip.series for variant, of_clip in measured.items()}
         if name in shown:
             rows.append(edit_row(case, _label(name, scores[name])))
     logger.info("edit metrics: %d clips hit, %d measured", store.store.hits, store.store.computed)

@@ -59,7 +59,7 @@ def load_product_image(
     rgba = (photo if photo.has_transparency_data else photo.convert("RGB")).convert("RGBA")
     on_white = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
     alpha = np.asarray(rgba.getchannel("A"))
-    mask, found = _find_mask(path, np.asarray(on_white), alpha, foreground, mask_path)
+    mask, foreground_found = _find_mask(path, np.asarray(on_white), alpha, foreground, mask_path)
     pixels = np.asarray(on_white)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     colour = tuple(int(level) for level in np.median(border, axis=0))
@@ -68,7 +68,7 @@ def load_product_image(
     fitted_mask = np.asarray(_letterbox(stencil, height, width, 0)) >= 128
     if not fitted_mask.any():
         raise InputError(f"{mask_path or path}: the product covers no pixel at {width} x {height}")
-    return ProductImage(np.asarray(fitted), fitted_mask, found)
+    return ProductImage(np.asarray(fitted), fitted_mask, foreground_found)
 
 
 def _find_mask(

@@ -94,8 +94,8 @@ class ClipModel:
         """The visual tower's intermediate maps, shallow to deep, each `[N, C, h, w]`."""
         batch = self.pixels(images).to(self.device)
         visual: Any = self.network.visual
-        found = visual.forward_intermediates(batch, intermediates_only=True)
-        return [level.float() for level in found["image_intermediates"]]
+        features = visual.forward_intermediates(batch, intermediates_only=True)
+        return [level.float() for level in features["image_intermediates"]]
 
 
 def clip_folder(path_or_id: str, revision: str | None) -> Path:
@@ -115,7 +115,7 @@ def _fetch(repository: str, revision: str | None) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        found = snapshot_download(
+        folder = snapshot_download(
             repository,
             revision=revision_of(repository, revision),
             allow_patterns=[CLIP_CONFIG_NAME, CLIP_WEIGHTS_NAME, *_TOKENIZER_FILES],
@@ -125,7 +125,7 @@ def _fetch(repository: str, revision: str | None) -> Path:
             f"evaluate.clip_model = {repository}: neither a folder nor a hub repository that "
             f"can be fetched ({type(error).__name__})"
         ) from error
-    return Path(found)
+    return Path(folder)
 
 
 def load_clip(
@@ -190,9 +190,13 @@ def clip_key(config: Mapping[str, Any]) -> str:
     """
     import open_clip
 
-    own = _architecture(config)
+    architecture = _architecture(config)
     registered = (open_clip.get_model_config(name) for name in open_clip.list_models())
-    return "clip" if any(own == _architecture(other) for other in registered) else "clip_micro"
+    return (
+        "clip"
+        if any(architecture == _architecture(other) for other in registered)
+        else "clip_micro"
+    )
 
 
 def _architecture(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from transformers import CLIPTextModel, T5EncoderModel
 
 from refract.base.errors import InputError
 from refract.models.flux_tokens import VAE_SCALE
-from refract.models.loading import ModelSource, load_tokenizer, whole
+from refract.models.loading import ModelSource, complete, load_tokenizer
 from refract.models.memory_options import MemoryOptions, choose_attention, fit_vae, memory_options
 from refract.models.quantised_base import quantise_base
 from refract.pipeline.device import free_memory
@@ -87,7 +87,7 @@ class FillVae:
 
 def load_vae(model: ModelReference, device: str) -> FillVae:
     """The image VAE, frozen, on `device`; InputError where it is not of FLUX's geometry."""
-    vae = files_of(model).load("vae", whole(AutoencoderKL.from_pretrained), dtype=_dtype(model))
+    vae = files_of(model).load("vae", complete(AutoencoderKL.from_pretrained), dtype=_dtype(model))
     scale = 2 ** (len(vae.config.block_out_channels) - 1)
     if scale != VAE_SCALE:
         raise InputError(f"{model.path}/vae: reduces pictures by {scale}, expected {VAE_SCALE}")
@@ -111,7 +111,7 @@ def load_transformer(
             f"infrared_model.quantization = {options.quantization}: does not go with sharded "
             "weights (FSDP); set it to null or launch without FSDP"
         )
-    load = whole(FluxTransformer2DModel.from_pretrained)
+    load = complete(FluxTransformer2DModel.from_pretrained)
     transformer = files_of(model).load("transformer", load, dtype=_dtype(model))
     config = transformer.config
     if config.in_channels != 6 * (config.out_channels or config.in_channels):
@@ -152,9 +152,11 @@ def _text_pipeline(model: ModelReference) -> FluxFillPipeline:
     return FluxFillPipeline(
         tokenizer=files.load("tokenizer", load_tokenizer),
         tokenizer_2=files.load("tokenizer_2", load_tokenizer),
-        text_encoder=files.load("text_encoder", whole(CLIPTextModel.from_pretrained), dtype=dtype),
+        text_encoder=files.load(
+            "text_encoder", complete(CLIPTextModel.from_pretrained), dtype=dtype
+        ),
         text_encoder_2=files.load(
-            "text_encoder_2", whole(T5EncoderModel.from_pretrained), dtype=dtype
+            "text_encoder_2", complete(T5EncoderModel.from_pretrained), dtype=dtype
         ),
         scheduler=None,
         transformer=None,

@@ -98,14 +98,14 @@ def _libraries_quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def whole(load: Callable[..., Any]) -> Callable[..., Any]:
+def complete(load: Callable[..., Any]) -> Callable[..., Any]:
     """A network's `from_pretrained`: safetensors alone, and every weight from the files.
 
     diffusers and transformers would go on with random values for weights that are missing, and
     transformers with default sizes where the folder has no config.json.
     """
 
-    def load_whole(source: str, subfolder: str, **options: Any) -> Any:
+    def load_checked(source: str, subfolder: str, **options: Any) -> Any:
         _require(source, subfolder, "config.json")
         if (config := Path(source, subfolder, "config.json")).is_file():
             read_json_object(config)  # diffusers would take a string for a model to fetch
@@ -116,8 +116,8 @@ def whole(load: Callable[..., Any]) -> Callable[..., Any]:
             source, subfolder=subfolder, use_safetensors=True, output_loading_info=True,
             **ours, **options,
         )  # fmt: skip
-        for name, found, wanted in sorted(info.get("mismatched_keys", ())):
-            raise ValueError(f"{name} has shape {tuple(found)}, must have {tuple(wanted)}")
+        for name, shape, wanted in sorted(info.get("mismatched_keys", ())):
+            raise ValueError(f"{name} has shape {tuple(shape)}, must have {tuple(wanted)}")
         # A shard that lacks what the index promises leaves it on the meta device, unreported.
         empty = {name for name, value in model.named_parameters() if value.is_meta}
         missing = sorted(empty.union(info["missing_keys"]))
@@ -132,7 +132,7 @@ def whole(load: Callable[..., Any]) -> Callable[..., Any]:
             )  # fmt: skip
         return model
 
-    return load_whole
+    return load_checked
 
 
 def load_tokenizer(source: str, subfolder: str, **options: Any) -> Any:

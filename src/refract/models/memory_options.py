@@ -59,8 +59,8 @@ class MemoryOptions:
 def memory_options(settings: object, section: str) -> MemoryOptions:
     """The options among validated `settings`, where what knows none of them has none on."""
     names = {field.name for field in dataclasses.fields(MemoryOptions)} - {"section"}
-    own = {name: getattr(settings, name) for name in sorted(names) if hasattr(settings, name)}
-    return MemoryOptions(section, **own)
+    chosen = {name: getattr(settings, name) for name in sorted(names) if hasattr(settings, name)}
+    return MemoryOptions(section, **chosen)
 
 
 def fit_vae(vae: Any, options: MemoryOptions) -> None:

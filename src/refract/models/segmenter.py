@@ -50,7 +50,7 @@ class PanopticSegmenter:
         """The map of a photo [H, W, 3]: same shape, or its short side reduced to 2048 pixels."""
         inputs = self.processor(images=Image.fromarray(photo), return_tensors="pt", **self.task)
         outputs = self.network(**inputs.to(self.device))
-        (found,) = self.processor.post_process_panoptic_segmentation(
+        (panoptic,) = self.processor.post_process_panoptic_segmentation(
             outputs,
             threshold=0.5,
             mask_threshold=0.5,
@@ -60,8 +60,8 @@ class PanopticSegmenter:
             label_ids_to_fuse=set(),
             target_sizes=[_map_shape(photo.shape)],
         )
-        segments = [Segment(part["id"], part["label_id"]) for part in found["segments_info"]]
-        return paint_segments(found["segmentation"].cpu().numpy(), segments, self.palette)
+        segments = [Segment(part["id"], part["label_id"]) for part in panoptic["segments_info"]]
+        return paint_segments(panoptic["segmentation"].cpu().numpy(), segments, self.palette)
 
 
 def load_segmenter(path: str, revision: str | None, device: str) -> PanopticSegmenter:

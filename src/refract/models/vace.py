@@ -81,10 +81,10 @@ class VaceModel(WanModel):
             return WanVACEPipeline.load_config(source, revision=revision)
 
         index: dict[str, Any] = self._call(_INDEX, load)
-        found = index.get("_class_name")
-        if found != self.layout:
+        class_name = index.get("_class_name")
+        if class_name != self.layout:
             raise InputError(
-                f"model {self.name}: is a {found}, but a {self.layout} such as Wan2.1-VACE is "
+                f"model {self.name}: is a {class_name}, but a {self.layout} such as Wan2.1-VACE is "
                 f"needed: see {self.setting}"
             )
         if index.get("boundary_ratio") is not None:

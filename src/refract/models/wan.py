@@ -11,7 +11,7 @@ import torch
 
 from refract.base.errors import InputError
 from refract.models.identity import local_model_folder
-from refract.models.loading import ModelSource, load_tokenizer, whole
+from refract.models.loading import ModelSource, complete, load_tokenizer
 from refract.models.memory_options import MemoryOptions, choose_attention, fit_transformer, fit_vae
 
 logger = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ class WanModel:
             )
 
     def _load(self, part: str, load: Callable[..., Any], dtype: torch.dtype) -> Any:
-        model = self._call(part, whole(load), torch_dtype=dtype)
+        model = self._call(part, complete(load), torch_dtype=dtype)
         model.eval().requires_grad_(False)
         if part == "transformer":
             choose_attention(model, self.options, self.device)

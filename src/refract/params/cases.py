@@ -90,10 +90,12 @@ def with_overrides(params: SectionType, name: str, case: Case) -> SectionType:
 
     Raises InputError naming `cases.<name>.overrides` for a value the section refuses.
     """
-    own = {key: value for key, value in case.overrides.items() if key in type(params).model_fields}
-    if not own:
+    overrides = {
+        key: value for key, value in case.overrides.items() if key in type(params).model_fields
+    }
+    if not overrides:
         return params
-    merged = _merge(params.model_dump(), own)
+    merged = _merge(params.model_dump(), overrides)
     return validate(type(params), merged, f"cases.{name}.overrides")
 
 

@@ -42,9 +42,9 @@ def _explain_one(detail: ErrorDetails, schema: dict[str, Any]) -> tuple[str, str
     node, loc = _find(schema, detail["loc"])
     key = _dotted(loc)
     if detail["type"] == "value_error":  # our own checks word their message in full
-        own = str(detail["ctx"]["error"])
+        reason = str(detail["ctx"]["error"])
         whole_section = isinstance(detail["input"], dict | BaseModel)
-        return key, f"{key}: {own}" if whole_section else f"{key} = {given}: {own}"
+        return key, f"{key}: {reason}" if whole_section else f"{key} = {given}: {reason}"
     if detail["type"] == "missing":
         return key, f"{key}: missing; must be {describe(schema, node)}"
     return key, f"{key} = {given}: must be {describe(schema, node)}"

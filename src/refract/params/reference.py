@@ -20,8 +20,8 @@ def _check_layers(value: Any) -> str | tuple[int, ...]:
         if value in ("all", "middle", "deep") or (span and int(span[1]) < int(span[2])):
             return value
     elif isinstance(value, list | tuple):
-        whole = all(type(index) is int and 0 <= index < 10_000 for index in value)
-        if whole and len(set(value)) == len(value):
+        indices_only = all(type(index) is int and 0 <= index < 10_000 for index in value)
+        if indices_only and len(set(value)) == len(value):
             return tuple(value)
     raise ValueError(_LAYERS)
 

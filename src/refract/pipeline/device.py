@@ -28,7 +28,7 @@ def pick_device() -> str:
     if not device.startswith("cuda"):
         return device
     if int(os.environ.get("LOCAL_WORLD_SIZE", "1")) > 1:
-        return _own(device)
+        return _gpu_of_process(device)
     launched = int(os.environ.get("WORLD_SIZE", "1")) > 1  # one process on each of several machines
     if launched or not wants_own_gpu() or torch.cuda.device_count() < 2:
         return device
@@ -63,7 +63,7 @@ def _wanted() -> str:
     return wanted
 
 
-def _own(device: str) -> str:
+def _gpu_of_process(device: str) -> str:
     """This process's GPU, where a launcher has started several processes on this machine."""
     import torch
 

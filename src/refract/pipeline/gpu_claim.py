@@ -45,7 +45,7 @@ def claim_gpus(count: int) -> list[int]:
         folder = state_root() / "gpus" / socket.gethostname()
         folder.mkdir(parents=True, exist_ok=True)
         paths = [folder / f"{re.sub(r'[^A-Za-z0-9-]', '_', name)}.lock" for name in visible_gpus()]
-        with _turn(FileLock(folder / "turn.lock")):
+        with _one_run_at_a_time(FileLock(folder / "turn.lock")):
             _take(count, paths)
     return sorted(_claimed)[:count]
 
@@ -63,7 +63,7 @@ def visible_gpus() -> list[str]:
 
 
 @contextmanager
-def _turn(lock: FileLock) -> Iterator[None]:
+def _one_run_at_a_time(lock: FileLock) -> Iterator[None]:
     """One run at a time takes GPUs: two that each hold what the other lacks would never start."""
     try:
         lock.acquire(timeout=0)

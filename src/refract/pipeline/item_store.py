@@ -42,8 +42,8 @@ def state_root() -> Path:
     DVC sets `$DVC_ROOT` to the main repository also in temporary and queued workspaces, so they
     share their items.
     """
-    own = os.environ.get("REFRACT_STATE")
-    return Path(own) if own else Path(os.environ.get("DVC_ROOT", "."), ".state")
+    folder = os.environ.get("REFRACT_STATE")
+    return Path(folder) if folder else Path(os.environ.get("DVC_ROOT", "."), ".state")
 
 
 def refresh_wanted() -> bool:
@@ -235,8 +235,8 @@ def find_damage(slot: Path, *, contents: bool = False) -> str | None:
         listed = json.loads((slot / INDEX_NAME).read_text())["files"]
         present = {path.relative_to(slot).as_posix(): path for path in _files_of(slot)}
         if present.keys() != listed.keys():
-            odd = sorted(present.keys() ^ listed.keys())
-            return f"file {odd[0]} is missing or was not written by the store"
+            differing = sorted(present.keys() ^ listed.keys())
+            return f"file {differing[0]} is missing or was not written by the store"
         for name, path in present.items():
             if fault := _find_fault(path, listed[name], contents=contents):
                 return f"{name} {fault}"

@@ -83,8 +83,8 @@ def _set_environment(count: int) -> None:
     os.environ[LAUNCHER_PID] = str(os.getpid())
     if "OMP_NUM_THREADS" not in os.environ:  # else accelerate overrides $REFRACT_THREADS
         cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-        own = str(max(1, cores // count))
-        os.environ["OMP_NUM_THREADS"] = os.environ.get("REFRACT_THREADS") or own
+        threads = str(max(1, cores // count))
+        os.environ["OMP_NUM_THREADS"] = os.environ.get("REFRACT_THREADS") or threads
     if device_kind() == "cuda" and wants_own_gpu():
         names = visible_gpus()
         claimed = claim_gpus(count)  # by this process, which lives as long as they do

@@ -33,17 +33,17 @@ def repair(root: Path, *, patience: float = _PATIENCE_S) -> list[str]:
 
     Raises InputError where one stays half, though the DVC that wrote it is alive.
     """
-    said = []
+    repairs = []
     rwlock = root / ".dvc" / "tmp" / "rwlock"
     if _stays(partial(is_half_rwlock, rwlock), patience):
         rwlock.unlink()
-        said.append(f"{rwlock}: DVC was killed while it wrote this; removed")
+        repairs.append(f"{rwlock}: DVC was killed while it wrote this; removed")
     lock = root / _LOCK_NAME
     if _stays(partial(is_half_lock, lock), patience):
         if writers := _alive(rwlock):
             raise InputError(f"{lock}: is half-written, and DVC runs (process {writers[0]})")
-        said.append(f"{lock}: DVC was killed while it wrote this; {_restore(lock)}")
-    return said
+        repairs.append(f"{lock}: DVC was killed while it wrote this; {_restore(lock)}")
+    return repairs
 
 
 def is_half_rwlock(path: Path) -> bool:
@@ -101,7 +101,7 @@ def _alive(rwlock: Path) -> list[int]:
     """Processes that the file says are at work and that are."""
     entries: dict[str, dict[str, Any]] = (_read_json(rwlock) if rwlock.is_file() else None) or {}
     writers = list(entries.get("write", {}).values())
-    readers = [reader for own in entries.get("read", {}).values() for reader in own]
+    readers = [reader for holders in entries.get("read", {}).values() for reader in holders]
     numbers = {int(entry["pid"]) for entry in writers + readers}
     return sorted(number for number in numbers if psutil.pid_exists(number))
 
@@ -121,14 +121,14 @@ def _restore(lock: Path) -> str:
     refuse the next experiment.
     """
     for place, words in (("", "added"), ("HEAD", "committed")):
-        found = subprocess.run(
+        committed = subprocess.run(
             ["git", "show", f"{place}:./{lock.name}"],
             cwd=lock.parent,
             capture_output=True,
             check=False,
         )
-        if found.returncode == 0 and _is_whole(found.stdout):
-            write_atomic(lock, partial(_write, found.stdout))
+        if committed.returncode == 0 and _is_whole(committed.stdout):
+            write_atomic(lock, partial(_write, committed.stdout))
             return f"the one last {words} to git stands in its place"
     lock.unlink()
     return "removed (git has none)"

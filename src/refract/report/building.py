@@ -174,13 +174,13 @@ def _other_tables(plots: Path) -> list[dict[str, Any]]:
     """Tables this page has no view of, as they are; long ones are cut and say so."""
     if not plots.is_dir():
         return []
-    found = []
+    tables = []
     for path in sorted(plots.glob("*.csv")):
         if path.name not in KNOWN_TABLES:
             header, rows = read_any(path)
             table = {"name": path.name, "header": header, "rows": rows[:MOST_ROWS]}
-            found.append(table | {"total": len(rows)})
-    return found
+            tables.append(table | {"total": len(rows)})
+    return tables
 
 
 def _commented_lines(path: Path) -> list[tuple[str, str]]:

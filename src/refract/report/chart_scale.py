@@ -40,7 +40,7 @@ def round_step(least: float) -> float:
 
 def spanning(values: Iterable[float], start: float, stop: float, margin: float = 0.04) -> Scale:
     """A scale over the values with a margin; a single value stands in the middle."""
-    found = list(values)
-    low, high = min(found), max(found)
+    drawn = list(values)
+    low, high = min(drawn), max(drawn)
     spare = (high - low) * margin or abs(low) * 0.05 or 0.5
     return Scale(low - spare, high + spare, start, stop)

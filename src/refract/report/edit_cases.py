@@ -39,15 +39,15 @@ def edit_cases(
     present = sorted(path.name for path in edits.iterdir() if path.is_dir())
     ordered = [name for name in cases if name in present]
     ordered += [name for name in present if name not in cases]
-    found = []
+    cases_shown = []
     for name in ordered:
         facts = {**cases.get(name, {}), **info.get("cases", {}).get(name, {})}
         case = _clips(edits / name, facts.get("result_strength"), media)
         case |= {"name": name, "photo": _photo(name, banks, facts, media)}
         case |= {key: facts.get(key) or "" for key in ("source_prompt", "target_prompt")}
         case |= {"scores": scores.of_item(name), "frameScores": frames.get(name, {})}
-        found.append(case)
-    return found
+        cases_shown.append(case)
+    return cases_shown
 
 
 def _clips(folder: Path, result_strength: float | None, media: MediaFolder) -> dict[str, Any]:

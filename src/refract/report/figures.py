@@ -48,7 +48,9 @@ def cards(
     mean that is none of these; None for no such one.
     """
     made = []
-    for facts in in_order(name for name, found in scores.values.items() if result in found):
+    for facts in in_order(
+        name for name, by_variant in scores.values.items() if result in by_variant
+    ):
         shown = _shown(facts, scores.values[facts.key])
         names = [name for name in rivals if name in shown]
         if best_but is not None:
@@ -84,14 +86,14 @@ def _best_variant(
 
 
 def _verdict(
-    facts: MetricFacts, own: Values, rival: Values, name: str, interval: Interval
+    facts: MetricFacts, result: Values, rival: Values, name: str, interval: Interval
 ) -> GainVerdict | None:
     """The mean paired difference over the items both have; None where they share none."""
-    shared = [item for item in own if item in rival]
+    shared = [item for item in result if item in rival]
     if facts.better == "one":
-        gains = [merit(facts, own[i]) - merit(facts, rival[i]) for i in shared]
+        gains = [merit(facts, result[i]) - merit(facts, rival[i]) for i in shared]
     else:
-        gains = [own[i] - rival[i] for i in shared]
+        gains = [result[i] - rival[i] for i in shared]
     mean = interval(gains)
     if mean is None:
         return None
@@ -130,8 +132,8 @@ def _card(
     verdicts: list[GainVerdict],
     interval: Interval,
 ) -> Card:
-    own = interval(list(variants[result].values()))
-    assert own is not None  # the table holds finite values only, and the result has some
-    ends = f"[{facts.text(own.low)}, {facts.text(own.high)}]"
+    mean = interval(list(variants[result].values()))
+    assert mean is not None  # the table holds finite values only, and the result has some
+    ends = f"[{facts.text(mean.low)}, {facts.text(mean.high)}]"
     plot = strip_plot(facts, variants, result, interval)
-    return Card(facts, facts.text(own.mean), ends, own.count, plot, verdicts)
+    return Card(facts, facts.text(mean.mean), ends, mean.count, plot, verdicts)

@@ -80,11 +80,11 @@ def attention_overlays(infrared: Path, scene: str, media: MediaFolder) -> list[O
     if not folder.is_dir():
         return []
     matches = [(_NAME.fullmatch(path.name), path) for path in folder.iterdir()]
-    found = sorted(
+    overlays = sorted(
         (tuple(int(number) for number in match.groups()), path) for match, path in matches if match
     )
     names = ("layer", "head", "step", "region")
     return [
         dict(zip(names, numbers, strict=True)) | {"image": media.picture_file(path, MOST_PX)}
-        for numbers, path in found
+        for numbers, path in overlays
     ]

@@ -30,13 +30,13 @@ def metric_notes(folder: Path) -> dict[str, list[tuple[str, str]]]:
     """File name without suffix -> (key, text) of its `about`: how the numbers were made."""
     if not folder.is_dir():
         return {}
-    found = {}
+    notes = {}
     for path in sorted(folder.rglob("*.json")):
         about = read_object(path).get("about")
         if isinstance(about, Mapping) and about:
             name = path.relative_to(folder).with_suffix("").as_posix()
-            found[name] = [(key, str(value)) for key, value in flatten(about)]
-    return found
+            notes[name] = [(key, str(value)) for key, value in flatten(about)]
+    return notes
 
 
 def _rows(tree: Mapping[str, Any]) -> list[MetricRow]:

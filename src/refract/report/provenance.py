@@ -36,28 +36,28 @@ def folder_digest(label: str, folder: Path) -> Digest:
     names = sorted((path.relative_to(folder).as_posix(), path) for path in paths)
     parts = [file_digest(name, path) for name, path in names]
     lines = "".join(f"{part.sha256}  {part.label}\n" for part in parts)
-    whole = hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
-    return Digest(label, len(parts), sum(part.octets for part in parts), whole)
+    sha256 = hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
+    return Digest(label, len(parts), sum(part.octets for part in parts), sha256)
 
 
 def digests(named: dict[str, Path]) -> list[Digest]:
     """Of a file its own, of a folder one for each entry; what is absent is left out."""
-    found = []
+    digests_found = []
     for label, path in named.items():
         if path.is_file():
-            found.append(file_digest(label, path))
+            digests_found.append(file_digest(label, path))
         elif path.is_dir():
             for part in sorted(path.iterdir()):
                 make = folder_digest if part.is_dir() else file_digest
-                found.append(make(f"{label}/{part.name}", part))
-    return found
+                digests_found.append(make(f"{label}/{part.name}", part))
+    return digests_found
 
 
 def stage_facts(folders: dict[str, Path]) -> dict[str, list[tuple[str, Any]]]:
     """Label -> (dotted key, value) of each folder's info.json, but for its facts a case."""
-    found = {}
+    facts = {}
     for label, folder in folders.items():
         info = {k: v for k, v in read_object(folder / INFO_NAME).items() if k != "cases"}
         if info:
-            found[label] = [(key, value) for key, value in flatten(info) if value is not None]
-    return found
+            facts[label] = [(key, value) for key, value in flatten(info) if value is not None]
+    return facts

@@ -19,9 +19,9 @@ def script_data(
     by_metric: list[Mapping[str, Any]] = [infrared.values, edits.values, *frames.values()]
     metrics: dict[str, None] = {}
     variants: dict[str, None] = {}
-    for found in by_metric:
-        metrics |= dict.fromkeys(found)
-        variants |= dict.fromkeys(name for values in found.values() for name in values)
+    for by_name in by_metric:
+        metrics |= dict.fromkeys(by_name)
+        variants |= dict.fromkeys(name for values in by_name.values() for name in values)
     for case in cases:
         variants |= dict.fromkeys((*case["clips"], *(b["variant"] for b in case["baselines"])))
     return {

@@ -28,12 +28,12 @@ class ItemScores:
 
     def of_item(self, item: str) -> dict[str, dict[str, float]]:
         """variant -> metric -> value of one item."""
-        found: dict[str, dict[str, float]] = {}
+        by_variant: dict[str, dict[str, float]] = {}
         for metric, variants in self.values.items():
             for variant, items in variants.items():
                 if item in items:
-                    found.setdefault(variant, {})[metric] = items[item]
-        return found
+                    by_variant.setdefault(variant, {})[metric] = items[item]
+        return by_variant
 
 
 @dataclass(frozen=True)
@@ -70,18 +70,18 @@ def read_groups(path: Path) -> dict[str, str]:
 
 def read_frames(path: Path) -> FrameScores:
     """One value a frame, None where the table has none; empty where there is no such table."""
-    found: FrameScores = {}
+    frames: FrameScores = {}
     for row in _rows(path, ("case", "variant", "metric", "frame", "value")):
         frame = _number(path, row, "frame")
         if frame != int(frame) or not 0 <= frame < 1_000_000:
             raise InputError(
                 f"{path}: frame {shorten(row['frame'])}: must be a whole number from 0"
             )
-        metrics = found.setdefault(row["case"], {})
+        metrics = frames.setdefault(row["case"], {})
         values = metrics.setdefault(row["metric"], {}).setdefault(row["variant"], [])
         values += [None] * (int(frame) + 1 - len(values))
         values[int(frame)] = _number(path, row, "value")
-    return found
+    return frames
 
 
 def read_curve(path: Path) -> dict[str, list[CurvePoint]]:

@@ -84,8 +84,8 @@ def _read(arguments: argparse.Namespace) -> None:
     key = load_key(arguments.key or arguments.votes / KEY_NAME)
     votes = read_votes(arguments.votes, key)
     failed = failed_raters(votes, key, arguments.allowed_wrong)
-    found = preferences(votes, key, without=failed if arguments.exclude_failed else ())
-    for (question, comparison), preference in found.items():
+    rated = preferences(votes, key, without=failed if arguments.exclude_failed else ())
+    for (question, comparison), preference in rated.items():
         low, high = preference.interval
         agreement = preference.agreement
         print(
@@ -95,7 +95,7 @@ def _read(arguments: argparse.Namespace) -> None:
             f"{preference.cases} cases, alpha "
             + ("undefined" if agreement is None else f"{agreement:.2f}")
         )
-    if not found:
+    if not rated:
         print(f"{arguments.votes}: no votes")
     for rater in failed:
         print(f"failed the checks: {rater!r}{' (left out)' if arguments.exclude_failed else ''}")

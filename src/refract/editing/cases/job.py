@@ -26,7 +26,6 @@ from refract.editing.cases.views import write_views
 from refract.editing.reference.bank import ReferenceBank
 from refract.params.cases import INFRARED_REFERENCE
 from refract.params.edit_stage import EditParams
-from refract.params.flowalign import BASELINES
 from refract.pipeline.device import device_kind
 from refract.pipeline.item_store import ItemStore, materialise, state_root
 from refract.pipeline.processes import Processes, joined_processes

@@ -194,7 +194,7 @@ def reference_attention(
         strength: s, the weight of the reference; 0 runs the stock model whatever the mode. In
             `joint`, 1 is plain concatenation and above 1 amplifies. Below 0 only in `refdrop`.
         mode: joint (one softmax over video and reference tokens), concat_scaled, refdrop, adain or
-            attn+adain; see `reference_modes`.
+            attn+adain; see `modes`.
         layers: all, middle, deep, a range such as "10-20" or indices; an empty list: stock model.
         branches: which velocity branches see the reference: target, edited (both at p), all, or
             guided (a pass of its own, `reference`).

@@ -98,7 +98,7 @@ def extract_bank(
             layers.setdefault(layer, {})[kind] = pooled.to(context.dtype)
         else:
             statistics.setdefault(layer, {})[kind] = tokens
-    own = {
+    how_recorded = {
         "depth": len(transformer.blocks),
         "heads": transformer.blocks[0].attn1.heads,
         "sigmas": [float(sigma) for sigma in sigmas],
@@ -106,7 +106,7 @@ def extract_bank(
         "kept_tokens": int(kept.sum()),
         "pool": pool,
     }
-    return ReferenceBank(layers, positions, {**(facts or {}), **own}, statistics)
+    return ReferenceBank(layers, positions, {**(facts or {}), **how_recorded}, statistics)
 
 
 def _of_product(pair: dict[str, Tensor], kept: Tensor) -> dict[str, Tensor]:

@@ -109,7 +109,9 @@ class BankJob:
     ) -> "dict[str, InfraredReference]":
         """By name of the cases that have one; when it returns, all are made."""
         wanted = {
-            name: own for name, own in cases.items() if own[0].target_image == INFRARED_REFERENCE
+            name: request
+            for name, request in cases.items()
+            if request[0].target_image == INFRARED_REFERENCE
         }
         if not wanted:
             return {}

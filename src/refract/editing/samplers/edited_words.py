@@ -68,12 +68,12 @@ def _given(split: dict[str, list[_Word]], words: Sequence[str]) -> dict[str, set
     chosen: dict[str, set[int]] = {prompt: set() for prompt in split}
     for phrase in words:
         parts = [word.text for word in _split(phrase)]
-        found = False
-        for prompt, own in split.items():
-            hits = _occurrences([word.text for word in own], parts)
+        occurs = False
+        for prompt, prompt_words in split.items():
+            hits = _occurrences([word.text for word in prompt_words], parts)
             chosen[prompt] |= hits
-            found = found or bool(hits)
-        if not found:
+            occurs = occurs or bool(hits)
+        if not occurs:
             raise InputError(
                 f"flowalign.region.words: {shorten(phrase)} is in neither prompt; give whole "
                 "words of the source or the target prompt"
@@ -91,22 +91,22 @@ def _occurrences(words: Sequence[str], parts: Sequence[str]) -> set[int]:
 def _changed(split: dict[str, list[_Word]]) -> dict[str, set[int]]:
     """Indices of the words in which the prompts differ."""
     # Without articles, "an orange mug" and "a mug" differ in a word dropped, not one replaced.
-    own = {
+    compared = {
         prompt: [index for index, word in enumerate(words) if word.text not in _ARTICLES]
         for prompt, words in split.items()
     }
     source, target = (
-        [split[prompt][index].text for index in own[prompt]] for prompt in ("source", "target")
+        [split[prompt][index].text for index in compared[prompt]] for prompt in ("source", "target")
     )
     chosen: dict[str, set[int]] = {prompt: set() for prompt in split}
     for kind, i1, i2, j1, j2 in SequenceMatcher(None, source, target, False).get_opcodes():
         if kind == "equal":
             continue
-        chosen["source"] |= set(own["source"][i1:i2])
-        chosen["target"] |= set(own["target"][j1:j2])
+        chosen["source"] |= set(compared["source"][i1:i2])
+        chosen["target"] |= set(compared["target"][j1:j2])
         if kind != "replace":
-            chosen["source"] |= _neighbour(own["source"], i1, i2)
-            chosen["target"] |= _neighbour(own["target"], j1, j2)
+            chosen["source"] |= _neighbour(compared["source"], i1, i2)
+            chosen["target"] |= _neighbour(compared["target"], j1, j2)
     if not any(chosen.values()):
         raise InputError(
             "the source and the target prompt do not differ in a word: say in "

@@ -79,13 +79,13 @@ def _lay(
 ) -> NDArray[np.uint8]:
     """The frame `[H, W, 3]` with the photo's product blended in at a place, parts outside cut."""
     assert photo.foreground is not None
-    own = _place(photo.foreground)
-    if place is None or own is None:
+    product = _place(photo.foreground)
+    if place is None or product is None:
         return frame
     row, column, area = place
-    scale = (own[2] / area) ** 0.5  # photo pixels a frame pixel
+    scale = (product[2] / area) ** 0.5  # photo pixels a frame pixel
     # PIL's affine map goes from output to input coordinates, pixel corners at whole numbers
-    affine = (scale, 0, own[1] - scale * column, 0, scale, own[0] - scale * row)
+    affine = (scale, 0, product[1] - scale * column, 0, scale, product[0] - scale * row)
     picture, stencil = (
         Image.fromarray(pixels).transform(
             (frame.shape[1], frame.shape[0]),

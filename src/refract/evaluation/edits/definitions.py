@@ -46,12 +46,12 @@ def _likeness(name: str, key: str, model: str, source: str) -> dict[str, MetricD
 
 
 def _clip(key: str) -> dict[str, MetricDefinition]:
-    own = "" if key == "clip" else " by the micro CLIP"
-    return _likeness(f"CLIP-I{own}", key, _CLIP[key], "Ruiz et al. 2023 (DreamBooth)") | {
+    by_micro = "" if key == "clip" else " by the micro CLIP"
+    return _likeness(f"CLIP-I{by_micro}", key, _CLIP[key], "Ruiz et al. 2023 (DreamBooth)") | {
         f"product.{key}_t": MetricDefinition(
-            f"CLIP-T{own}: cosine of the whole frame to the target prompt, -1 to 1, not scaled, by "
-            f"{_CLIP[key]}; Hessel et al. 2021 (CLIPScore); a prompt that leaves the look to the "
-            "photo asks for little",
+            f"CLIP-T{by_micro}: cosine of the whole frame to the target prompt, -1 to 1, not "
+            f"scaled, by {_CLIP[key]}; Hessel et al. 2021 (CLIPScore); a prompt that leaves the "
+            "look to the photo asks for little",
             "higher",
         )
     }

@@ -36,10 +36,10 @@ class EditEvaluation:
 
     def metrics(self, variant: str) -> list[str]:
         """The metrics any case has for a variant, in a fixed order."""
-        found: dict[str, None] = {}
+        metrics: dict[str, None] = {}
         for scores in self.cases.values():
-            found |= dict.fromkeys(scores.get(variant, {}))
-        return sorted(found)
+            metrics |= dict.fromkeys(scores.get(variant, {}))
+        return sorted(metrics)
 
     def baselines(self) -> list[str]:
         """Other samplers and cheats: variants beside the edit, the plain one and the curve's."""

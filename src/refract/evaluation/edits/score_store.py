@@ -58,6 +58,6 @@ class ScoreStore:
 
 def _digest(values: NDArray[Any]) -> str:
     """sha256 over kind, shape and content of an array."""
-    found = hashlib.sha256(f"{values.dtype} {values.shape} ".encode())
-    found.update(np.ascontiguousarray(values).data)
-    return found.hexdigest()
+    digest = hashlib.sha256(f"{values.dtype} {values.shape} ".encode())
+    digest.update(np.ascontiguousarray(values).data)
+    return digest.hexdigest()

@@ -81,13 +81,13 @@ class _Sums:
         )
 
     def __add__(self, other: "_Sums") -> "_Sums":
-        own = vars(self)
-        return _Sums(**{name: own[name] + value for name, value in vars(other).items()})
+        sums = vars(self)
+        return _Sums(**{name: sums[name] + value for name, value in vars(other).items()})
 
 
 def _per_daytime(fit: Callable[[_Sums], Baseline], by_daytime: Mapping[str, _Sums]) -> Baseline:
-    whole = sum(by_daytime.values(), _Sums())
-    return _PerDaytime({name: fit(sums) for name, sums in by_daytime.items()}, fit(whole))
+    all_day = sum(by_daytime.values(), _Sums())
+    return _PerDaytime({name: fit(sums) for name, sums in by_daytime.items()}, fit(all_day))
 
 
 def _fit_linear(sums: _Sums) -> Baseline:

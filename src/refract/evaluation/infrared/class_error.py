@@ -47,8 +47,10 @@ class ClassErrors:
     ) -> MeanInterval | None:
         """Error of one class with its interval over scenes; None where no scene shows it."""
         there = self.pixels[:, place] > 0
-        one = slice(place, place + 1)
-        return _interval(self.absolute[variant][there, one], self.pixels[there, one], resampling)
+        column = slice(place, place + 1)
+        return _interval(
+            self.absolute[variant][there, column], self.pixels[there, column], resampling
+        )
 
     def macro_interval(self, variant: str, resampling: SceneResampling) -> MeanInterval | None:
         """Mean over the classes of their errors, with its interval over scenes."""
@@ -96,10 +98,10 @@ def _interval(absolute: Table, pixels: Table, resampling: SceneResampling) -> Me
         # a draw that misses every scene of a class is the mean of the others
         return np.asarray(np.nanmean(_ratio(absolute[rows], pixels[rows], axis - 1), -1))
 
-    whole = float(value(np.arange(count)))
+    mean = float(value(np.arange(count)))
     if count == 1:
-        return MeanInterval(whole, whole, whole, 1)
-    found = bootstrap(
+        return MeanInterval(mean, mean, mean, 1)
+    ends = bootstrap(
         (np.arange(count),),
         value,
         n_resamples=resampling.resamples,
@@ -109,4 +111,4 @@ def _interval(absolute: Table, pixels: Table, resampling: SceneResampling) -> Me
         vectorized=True,
         rng=np.random.default_rng(resampling.seed),
     ).confidence_interval
-    return MeanInterval(whole, float(found.low), float(found.high), count)
+    return MeanInterval(mean, float(ends.low), float(ends.high), count)

@@ -91,8 +91,8 @@ def evaluate_infrared(
     classes = None
     if has_semantics(scenes):
         maps = OnDemand(len(scenes), lambda place: scenes[place].semantic)
-        found = find_classes(maps, load_palette(triptychs))
-        classes = class_errors(pictures, truths, maps, found)
+        semantic = find_classes(maps, load_palette(triptychs))
+        classes = class_errors(pictures, truths, maps, semantic)
     distances = None
     if features is not None:
         sets = {name: _shown(made) for name, made in pictures.items()}
@@ -218,9 +218,9 @@ def class_rows(
         return rows
     for variant in classes.absolute:
         for place, name in enumerate(classes.names):
-            found = classes.class_interval(variant, place, resampling or SceneResampling())
-            if found is not None:
+            interval = classes.class_interval(variant, place, resampling or SceneResampling())
+            if interval is not None:
                 pixels = int(classes.pixels[:, place].sum())
-                values = (found.mean, found.low, found.high)
-                rows.append((variant, name, found.count, pixels, *values))
+                values = (interval.mean, interval.low, interval.high)
+                rows.append((variant, name, interval.count, pixels, *values))
     return rows

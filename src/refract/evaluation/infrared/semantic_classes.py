@@ -39,8 +39,8 @@ class SemanticClasses:
 
     def index(self, colours: ColourMap) -> NDArray[np.int64]:
         """Places in `names`, `[H, W]`; -1 for a colour of no class."""
-        found, inverse = np.unique(_packed(colours), return_inverse=True)
-        return self.classify(_unpacked(found))[inverse].reshape(colours.shape[:2])
+        distinct, inverse = np.unique(_packed(colours), return_inverse=True)
+        return self.classify(_unpacked(distinct))[inverse].reshape(colours.shape[:2])
 
 
 def load_palette(triptychs: Path) -> Palette | None:
@@ -73,7 +73,7 @@ def find_classes(maps: Sequence[ColourMap], palette: Palette | None = None) -> S
 def _of_palette(colours: NDArray[np.uint8], palette: Palette, about: str) -> SemanticClasses:
     present = set(_nearest(colours, palette)[0].tolist())
     chosen = {name: rgb for i, (name, rgb) in enumerate(palette.items()) if i in present}
-    return SemanticClasses(tuple(chosen), lambda found: _nearest(found, chosen)[0], about)
+    return SemanticClasses(tuple(chosen), lambda some: _nearest(some, chosen)[0], about)
 
 
 def _of_clusters(colours: NDArray[np.uint8], pixels: NDArray[np.int64]) -> SemanticClasses:
@@ -87,7 +87,7 @@ def _of_clusters(colours: NDArray[np.uint8], pixels: NDArray[np.int64]) -> Seman
     names = tuple("#{:02x}{:02x}{:02x}".format(*colour) for colour in commonest)
     return SemanticClasses(
         names,
-        lambda found: table[tuple((found >> _CELL_BITS).T)],
+        lambda some: table[tuple((some >> _CELL_BITS).T)],
         "colours that lie together, named after the commonest",
     )
 
@@ -104,9 +104,9 @@ def _nearest(
 def _colour_counts(maps: Sequence[ColourMap]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Packed colours of all maps, sorted, and how many pixels each has."""
     pairs = [np.unique(_packed(colours), return_counts=True) for colours in maps]
-    found, inverse = np.unique(np.concatenate([pair[0] for pair in pairs]), return_inverse=True)
+    distinct, inverse = np.unique(np.concatenate([pair[0] for pair in pairs]), return_inverse=True)
     counts = np.bincount(inverse, np.concatenate([pair[1] for pair in pairs]))
-    return found, counts.astype(np.int64)
+    return distinct, counts.astype(np.int64)
 
 
 def _packed(colours: NDArray[np.uint8]) -> NDArray[np.int64]:

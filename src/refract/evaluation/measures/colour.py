@@ -38,9 +38,9 @@ def histogram_bins(lab: FloatArray) -> NDArray[np.intp]:
     return np.clip(((lab - low) / (high - low) * bins).astype(np.intp), 0, bins - 1)
 
 
-def histogram_overlap(one: FloatArray, other: FloatArray) -> float:
+def histogram_overlap(histogram: FloatArray, other: FloatArray) -> float:
     """Histogram intersection of Swain and Ballard 1991: sum of the bin-wise minima, in [0, 1]."""
-    return float(np.clip(np.minimum(one, other).sum(), 0.0, 1.0))
+    return float(np.clip(np.minimum(histogram, other).sum(), 0.0, 1.0))
 
 
 def delta_e(lab: FloatArray, other: FloatArray) -> float:

@@ -74,11 +74,11 @@ def geometry_scores(image: FloatArray, scene: SceneGeometry) -> dict[str, float]
     nan where the scene has nothing to hold it against: a visible picture that even the truth
     cannot be registered to (dark night), a truth without edges.
     """
-    found = edges(image)
+    image_edges = edges(image)
     return {
         "drift_px": drift_px(image, scene),
-        "edge_f1": edge_f1(found, scene.true_edges, scene.to_true_edge),
-        "edge_alignment": _over(near(found, scene.to_visible_edge), scene.true_aligned),
+        "edge_f1": edge_f1(image_edges, scene.true_edges, scene.to_true_edge),
+        "edge_alignment": _over(near(image_edges, scene.to_visible_edge), scene.true_aligned),
     }
 
 
@@ -87,19 +87,19 @@ def drift_px(image: FloatArray, scene: SceneGeometry) -> float:
     furthest = FURTHEST * min(image.shape)
     if scene.true_shift is None or np.hypot(*scene.true_shift) > furthest:
         return float("nan")
-    found = shift(scene.visible_gradient, log_gradient(image))
-    if found is None:
+    image_shift = shift(scene.visible_gradient, log_gradient(image))
+    if image_shift is None:
         return furthest  # a blank picture is registered to nothing
-    return min(furthest, float(np.hypot(*(found - scene.true_shift))))
+    return min(furthest, float(np.hypot(*(image_shift - scene.true_shift))))
 
 
-def edge_f1(found: Edges, true: Edges, to_true: FloatArray) -> float:
+def edge_f1(image_edges: Edges, true_edges: Edges, to_true: FloatArray) -> float:
     """Harmonic mean of the shares of found edges near true ones and of true edges near found."""
-    if not true.any():
+    if not true_edges.any():
         return float("nan")
-    if not found.any():
+    if not image_edges.any():
         return 0.0
-    precision, recall = near(found, to_true), near(true, distance_to(found))
+    precision, recall = near(image_edges, to_true), near(true_edges, distance_to(image_edges))
     return 2 * precision * recall / (precision + recall) if precision + recall > 0 else 0.0
 
 
@@ -108,26 +108,26 @@ def edges(picture: FloatArray) -> Edges:
     if np.ptp(picture) < 1e-6:
         return np.zeros(picture.shape, bool)
     low, high = EDGE_QUANTILES
-    found = canny(
+    mask = canny(
         np.asarray(picture, np.float64),
         sigma=EDGE_SIGMA,
         low_threshold=low,
         high_threshold=high,
         use_quantiles=True,
     )
-    return np.asarray(found, bool)
+    return np.asarray(mask, bool)
 
 
-def distance_to(found: Edges) -> FloatArray:
+def distance_to(edges_there: Edges) -> FloatArray:
     """Distance of every place to the next edge, px; infinite without edges."""
-    if not found.any():
-        return np.full(found.shape, np.inf)
-    return np.asarray(distance_transform_edt(~found))
+    if not edges_there.any():
+        return np.full(edges_there.shape, np.inf)
+    return np.asarray(distance_transform_edt(~edges_there))
 
 
-def near(found: Edges, distance: FloatArray) -> float:
+def near(edges_there: Edges, distance: FloatArray) -> float:
     """Share of the edges at most `TOLERANCE_PX` from the others; 0 without edges."""
-    return float((distance[found] <= TOLERANCE_PX).mean()) if found.any() else 0.0
+    return float((distance[edges_there] <= TOLERANCE_PX).mean()) if edges_there.any() else 0.0
 
 
 def log_gradient(picture: FloatArray) -> FloatArray:
@@ -143,8 +143,8 @@ def shift(fixed: FloatArray, moved: FloatArray) -> NDArray[np.float64] | None:
     """
     if np.ptp(fixed) < 1e-6 or np.ptp(moved) < 1e-6:
         return None
-    found, _, _ = phase_cross_correlation(fixed, moved, upsample_factor=SUBPIXEL)
-    return -np.asarray(found, np.float64)
+    offset, _, _ = phase_cross_correlation(fixed, moved, upsample_factor=SUBPIXEL)
+    return -np.asarray(offset, np.float64)
 
 
 def _over(share: float, true_share: float) -> float:

@@ -80,8 +80,8 @@ def relative_warp_error(errors: list[float], source_errors: list[float]) -> floa
     seen = np.isfinite(source_errors)
     if not seen.any():
         return float("nan")
-    mine, own = (float(np.mean(np.asarray(e)[seen])) for e in (errors, source_errors))
-    return max(mine, ROUNDING_ERROR) / max(own, ROUNDING_ERROR)
+    of_clip, of_source = (float(np.mean(np.asarray(e)[seen])) for e in (errors, source_errors))
+    return max(of_clip, ROUNDING_ERROR) / max(of_source, ROUNDING_ERROR)
 
 
 def track_fidelity(clip_flows: Flow, source_flows: Flow, reach: float = REACH) -> float:

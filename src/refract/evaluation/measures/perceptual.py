@@ -101,10 +101,10 @@ class ClipFeatureDistance:
         return self._truth[1]
 
 
-def _map_distance(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+def _map_distance(maps: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """Feature maps `[N, C, h, w]` -> mean squared distance of unit channel vectors `[N]`."""
     # LPIPS's own epsilon; F.normalize clamps instead of adding, equal but at zero vectors.
-    unit = [x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10) for x in (one, other)]
+    unit = [x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10) for x in (maps, other)]
     return (unit[0] - unit[1]).square().sum(1).mean((1, 2))
 
 

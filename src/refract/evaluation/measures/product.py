@@ -136,8 +136,8 @@ def background_measures(clip: Frames, source: Frames, background: RegionMask) ->
 
 def finite_mean(values: Sequence[float]) -> float:
     """Mean of the values that are finite; nan where none is."""
-    found = [value for value in values if isfinite(value)]
-    return float(np.mean(found)) if found else float("nan")
+    finite = [value for value in values if isfinite(value)]
+    return float(np.mean(finite)) if finite else float("nan")
 
 
 def outside_only(clip: Frames, source: Frames, background: RegionMask) -> Frames:

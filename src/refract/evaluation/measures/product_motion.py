@@ -27,7 +27,7 @@ class ProductMotion:
     hidden: Mask
     region: RegionMask
 
-    def measures(self, clip: Frames, found: RegionMask) -> Measured:
+    def measures(self, clip: Frames, product: RegionMask) -> Measured:
         """`product.motion_agreement`: which explains the clip better, the source's motion or none?
 
         (S + n) / (S + M + 2 n), where S is the mean squared error of each frame against the next
@@ -44,7 +44,7 @@ class ProductMotion:
         if not self._moves:
             nothing = [float("nan")] * len(self.flows)
             return Measured({MOTION_KEY: float("nan")}, {MOTION_KEY: nothing})
-        errors = self._errors(clip, found & self.region)
+        errors = self._errors(clip, product & self.region)
         series = [_agreement(pair, self._noise) for pair in errors.T]
         return Measured({MOTION_KEY: _agreement(errors.sum(1), self._noise)}, {MOTION_KEY: series})
 

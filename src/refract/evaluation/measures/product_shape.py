@@ -46,13 +46,13 @@ class ProductFinder:
 
     def find(self, clip: Frames) -> RegionMask:
         """Where a clip shows the product's colours outside the background, `[T, H, W]`."""
-        found = ~self.background
-        bins = histogram_bins(lab_pixels(clip[found]))
-        found[found] = self._is_product[tuple(bins.T)]
-        return found
+        product = ~self.background
+        bins = histogram_bins(lab_pixels(clip[product]))
+        product[product] = self._is_product[tuple(bins.T)]
+        return product
 
 
-def shape_measures(found: RegionMask, region: RegionMask) -> Measured:
+def shape_measures(product: RegionMask, region: RegionMask) -> Measured:
     """`product.shape_iou`: overlap of what is found with the region, mean over the frames.
 
     1 is a product that fills its region and nothing else. It falls with a wrong place, size,
@@ -63,11 +63,11 @@ def shape_measures(found: RegionMask, region: RegionMask) -> Measured:
     colours that product and source share: they are never found, so that even a perfect edit
     stays below 1.
     """
-    series = [_overlap(*pair) for pair in zip(found, region, strict=True)]
+    series = [_overlap(*pair) for pair in zip(product, region, strict=True)]
     return Measured({SHAPE_KEY: finite_mean(series)}, {SHAPE_KEY: series})
 
 
-def _overlap(one: RegionMask, other: RegionMask) -> float:
+def _overlap(mask: RegionMask, other: RegionMask) -> float:
     """Intersection over union of two masks; nan where both are empty."""
-    either = np.count_nonzero(one | other)
-    return np.count_nonzero(one & other) / either if either else float("nan")
+    either = np.count_nonzero(mask | other)
+    return np.count_nonzero(mask & other) / either if either else float("nan")

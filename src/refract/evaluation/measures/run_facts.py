@@ -57,13 +57,15 @@ def edit_facts(edits: Path) -> Facts:
                 f"{edits / INFO_NAME}: cases.{name}.result_strength = "
                 f"{shorten(case['result_strength'])}: must be a number"
             )
-    shared = {key: _one({case.get(key) for case in cases.values()}) for key in CASE_KEYS if cases}
+    shared = {
+        key: _agreed({case.get(key) for case in cases.values()}) for key in CASE_KEYS if cases
+    }
     return _chosen(info, EDIT_KEYS) | shared
 
 
 def count_fallbacks(edits: Path) -> Facts:
     """How many cases had to do with less than they should have, by what it was; mostly none."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for name, case in _cases(read_info(edits), edits).items():
         fallbacks = case.get("fallbacks", [])
         if not isinstance(fallbacks, list) or not all(isinstance(x, str) for x in fallbacks):
@@ -71,8 +73,8 @@ def count_fallbacks(edits: Path) -> Facts:
                 f"{edits / INFO_NAME}: cases.{name}.fallbacks = {shorten(fallbacks)}: must be a "
                 "list of strings"
             )
-        found.update(fallback.replace(" ", "_") for fallback in fallbacks)
-    return dict(sorted(found.items()))
+        counts.update(fallback.replace(" ", "_") for fallback in fallbacks)
+    return dict(sorted(counts.items()))
 
 
 def bank_facts(banks: Path, names: Iterable[str]) -> Facts:
@@ -84,7 +86,7 @@ def bank_facts(banks: Path, names: Iterable[str]) -> Facts:
     paths = [path for name in names if (path := banks / f"{name}.safetensors").is_file()]
     facts = [ReferenceBank.load(path).facts for path in paths]
     sigmas = {" ".join(f"{sigma:g}" for sigma in fact.get("sigmas", ())) for fact in facts}
-    return {"banks": len(facts)} | ({"bank_sigmas": _one(sigmas)} if facts else {})
+    return {"banks": len(facts)} | ({"bank_sigmas": _agreed(sigmas)} if facts else {})
 
 
 def _cases(info: Facts, edits: Path) -> Mapping[str, Facts]:
@@ -100,6 +102,6 @@ def _chosen(info: Facts, keys: Iterable[str]) -> Facts:
     return {key: info[key] for key in keys if key in info}
 
 
-def _one(values: set[Any]) -> Any:
+def _agreed(values: set[Any]) -> Any:
     """The value all agree on, or that they differ."""
     return values.pop() if len(values) == 1 else "differs between cases"

@@ -93,7 +93,7 @@ def preferences(
     for vote in votes:
         if not key.pairs[vote.pair].check and vote.rater not in without:
             groups[vote.question, key.comparison_of(vote.pair)].append(vote)
-    order = [(question, each) for question in QUESTIONS for each in key.comparisons()]
+    order = [(question, methods) for question in QUESTIONS for methods in key.comparisons()]
     return {place: _summarise(groups[place], key, place[1]) for place in order if place in groups}
 
 
@@ -122,11 +122,11 @@ def preference_metrics(
     metrics are published: see `failed_raters`.
     """
     failed = failed_raters(votes, key, allowed_wrong)
-    found = preferences(votes, key, without=failed if exclude_failed else ())
-    if not found:
+    rated = preferences(votes, key, without=failed if exclude_failed else ())
+    if not rated:
         return {}
     main, tree = key.comparisons()[0], Tree()
-    for (question, comparison), preference in found.items():
+    for (question, comparison), preference in rated.items():
         below = "" if comparison == main else f".{comparison.first}_over_{comparison.second}"
         _put_preference(tree, question + below, preference)
     checks = any(pair.check for pair in key.pairs.values())

@@ -83,7 +83,7 @@ def _vote_files(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise InputError(f"votes {path}: no such file or folder")
-    files = sorted(each for each in path.iterdir() if each.suffix.lower() == ".csv")
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".csv")
     if len(files) > _MOST_FILES:
         raise InputError(f"votes {path}: {len(files)} files; at most {_MOST_FILES} are allowed")
     return files
@@ -103,8 +103,8 @@ def _read_lines(path: Path) -> Iterator[_Line]:
 def _rows(path: Path, reader: Iterator[list[str]]) -> Iterator[_Line]:
     header = next(reader, None)
     if header is None or sorted(header) != sorted(COLUMNS):
-        found = "nothing" if header is None else shorten(",".join(header))
-        raise InputError(f"{path}: line 1: columns are {found}; must be {','.join(COLUMNS)}")
+        present = "nothing" if header is None else shorten(",".join(header))
+        raise InputError(f"{path}: line 1: columns are {present}; must be {','.join(COLUMNS)}")
     for number, row in enumerate(reader, start=2):
         if row:  # spreadsheets leave empty lines at the end
             where = f"{path}: line {number}"
@@ -169,15 +169,15 @@ def _time(line: _Line) -> datetime:
     return time
 
 
-def _later(one: Vote, other: Vote) -> Vote:
-    if one.chosen == other.chosen:
-        return max(one, other, key=lambda vote: vote.time)
-    if one.time == other.time:
+def _later(vote: Vote, other: Vote) -> Vote:
+    if vote.chosen == other.chosen:
+        return max(vote, other, key=lambda cast: cast.time)
+    if vote.time == other.time:
         raise InputError(
             f"{other.where}: rater {shorten(other.rater)} answers {other.question} of pair "
-            f"{other.pair} unlike {one.where} at the same time; remove one"
+            f"{other.pair} unlike {vote.where} at the same time; remove one"
         )
-    old, new = sorted((one, other), key=lambda vote: vote.time)
+    old, new = sorted((vote, other), key=lambda cast: cast.time)
     logger.warning(
         "rater %s: %s of pair %s: %s replaces the answer of %s; two raters of one name?",
         shorten(new.rater), new.question, new.pair, new.where, old.where,

@@ -67,8 +67,8 @@ class _Batch:
     projected: list[KeyValue] | None
 
     def is_of(self, scene: SceneConditioning, count: int, device: torch.device) -> bool:
-        own = len(self.x_cond), self.x_cond.device
-        return self.scene is scene and own == (count, device)
+        made_for = len(self.x_cond), self.x_cond.device
+        return self.scene is scene and made_for == (count, device)
 
 
 class PipelineAdapter:

@@ -49,7 +49,7 @@ class CheckpointFolder:
             document = {"step": step, "optimizer": values, "facts": facts}
             (temporary / _FACTS).write_text(json.dumps(document, allow_nan=False))
             write_index(temporary)  # safetensors holds no checksum
-        for older in self._found():
+        for older in self._checkpoints():
             if older.name < f"{_PREFIX}{step:08d}":
                 shutil.rmtree(older)
 
@@ -57,7 +57,7 @@ class CheckpointFolder:
         self, parameters: Mapping[str, Tensor], optimizer: torch.optim.Optimizer
     ) -> tuple[int, dict[str, Any]]:
         """Load the newest undamaged checkpoint in place; returns (step, facts) or (0, {})."""
-        for path in reversed(self._found()):
+        for path in reversed(self._checkpoints()):
             if damage := find_damage(path, contents=True):
                 logger.warning("checkpoint %s is damaged (%s); skipped", path, damage)
                 continue
@@ -77,10 +77,10 @@ class CheckpointFolder:
 
     def remove(self) -> None:
         """Delete all checkpoints, half-written ones too, after the result is safe."""
-        for path in [*self._found(), *self.folder.glob(f"{TEMPORARY_PREFIX}*")]:
+        for path in [*self._checkpoints(), *self.folder.glob(f"{TEMPORARY_PREFIX}*")]:
             shutil.rmtree(path)
 
-    def _found(self) -> list[Path]:
+    def _checkpoints(self) -> list[Path]:
         return sorted(self.folder.glob(f"{_PREFIX}*")) if self.folder.is_dir() else []
 
 

@@ -40,8 +40,8 @@ def _find_list(root: Path, name: str) -> Path:
     for folder in _LIST_FOLDERS:
         if (path := root / folder / name).is_file():
             return path
-    found = ", ".join(sorted(path.name for path in root.rglob("*.txt"))[:8]) or "no .txt files"
-    raise InputError(f"{root}: no {name}; found {found}; expected {LAYOUT}")
+    lists = ", ".join(sorted(path.name for path in root.rglob("*.txt"))[:8]) or "no .txt files"
+    raise InputError(f"{root}: no {name}; found {lists}; expected {LAYOUT}")
 
 
 def _read_list(path: Path) -> list[str]:
@@ -61,9 +61,9 @@ def _without(stem: str, ending: str) -> str:
 
 
 def _item(stem: str, split: str, pictures: dict[str, Path], listed: Path, folder: Path) -> RawItem:
-    found = {}
+    paths = {}
     for ending, written in ((_VISIBLE, "_RGB"), (_INFRARED, "_PreviewData")):
         if (path := pictures.get(stem.lower() + ending)) is None:
             raise InputError(f"{listed}: {stem}: no picture {stem}{written} in {folder}")
-        found[ending] = path
-    return RawItem(stem, found[_VISIBLE], found[_INFRARED], None, sequence=stem, split=split)
+        paths[ending] = path
+    return RawItem(stem, paths[_VISIBLE], paths[_INFRARED], None, sequence=stem, split=split)

@@ -24,8 +24,8 @@ def number_sequences(items: Sequence[RawItem], *, longest: int | None = None) ->
     numbered: list[RawItem] = []
     home, last, first = ("", "", ""), 0, 0
     for item in sorted(items, key=_place):
-        *own, number = _place(item)
-        here = (own[0], own[1], own[2])
+        *sequence, number = _place(item)
+        here = (sequence[0], sequence[1], sequence[2])
         near = numbered and here == home and number - last <= FRAME_GAP
         if near and (longest is None or number - first < longest):
             numbered.append(replace(item, sequence=numbered[-1].sequence))

@@ -35,8 +35,8 @@ def import_kaist(root: Path) -> list[RawItem]:
         items = _nested(root)
     for split, sets in (("train", "set00 to set05"), ("test", "set06 to set11")):
         if not any(item.split == split for item in items):
-            found = ", ".join(sorted({item.sequence.partition("_")[0] for item in items}))
-            raise InputError(f"{root}: no pictures of {sets} ({split}); found {found}")
+            present = ", ".join(sorted({item.sequence.partition("_")[0] for item in items}))
+            raise InputError(f"{root}: no pictures of {sets} ({split}); found {present}")
     return items
 
 

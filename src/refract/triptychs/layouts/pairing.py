@@ -64,11 +64,11 @@ def counterparts(visible: Mapping[str, Path], folder: Path, other: Path) -> dict
 
     `folder` is where the visible pictures lie.
     """
-    found = pictures_by_stem(other)
-    for stem in sorted(found.keys() ^ visible.keys()):
-        path, lacking = (found[stem], folder) if stem in found else (visible[stem], other)
+    pictures = pictures_by_stem(other)
+    for stem in sorted(pictures.keys() ^ visible.keys()):
+        path, lacking = (pictures[stem], folder) if stem in pictures else (visible[stem], other)
         raise InputError(f"{path}: no picture of the same name in {lacking}")
-    return found
+    return pictures
 
 
 def in_split(items: list[RawItem], split: str) -> list[RawItem]:

@@ -43,8 +43,8 @@ def import_table(source: Path) -> list[RawItem]:
     distinct = len(set(stems)) == len(stems)
     names = stems if distinct else [f"{number:06d}" for number in range(len(stems))]
     items = [
-        RawItem(name, found["visible"], found["infrared"], found.get("semantic"), sequence=name)
-        for name, found in zip(names, cells, strict=True)
+        RawItem(name, paths["visible"], paths["infrared"], paths.get("semantic"), sequence=name)
+        for name, paths in zip(names, cells, strict=True)
     ]
     return [with_metadata(item, row, path) for item, row in zip(items, rows, strict=True)]
 
@@ -57,8 +57,8 @@ def _find_table(source: Path) -> Path:
         files = [source]
     tables = [path for path in files if path.suffix.lower() in (".csv", ".parquet")]
     if len(tables) != 1:
-        found = ", ".join(path.name for path in tables or files) or "nothing"
-        raise InputError(f"{source}: expected {LAYOUT}; found {found}")
+        present = ", ".join(path.name for path in tables or files) or "nothing"
+        raise InputError(f"{source}: expected {LAYOUT}; found {present}")
     return tables[0]
 
 
@@ -76,9 +76,9 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
     refuse_special(path)
     try:
         with ParquetFile(path) as file:
-            found = list(file.schema_arrow.names)
-            require_columns(found, _REQUIRED, path)
-            wanted = [name for name in (*_PICTURES.values(), *_KNOWN) if name in found]
+            columns = list(file.schema_arrow.names)
+            require_columns(columns, _REQUIRED, path)
+            wanted = [name for name in (*_PICTURES.values(), *_KNOWN) if name in columns]
             for batch in file.iter_batches(_BATCH, columns=wanted):
                 yield from batch.to_pylist()
     except InputError:
@@ -89,11 +89,11 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
 
 def _pictures(row: Mapping[str, Any], place: str, folder: Path) -> dict[str, Path]:
     """Files by kind; only the semantic one may be missing."""
-    found = {}
+    pictures = {}
     for kind, column in _PICTURES.items():
         path = picture_of(row.get(column), folder, f"{place}: {column}")
         if path is not None:
-            found[kind] = path
+            pictures[kind] = path
         elif column in _REQUIRED:
             raise InputError(f"{place}: {column} is empty, expected a file name or a picture")
-    return found
+    return pictures

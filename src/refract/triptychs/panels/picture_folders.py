@@ -18,24 +18,26 @@ _MOST_LISTED = 8  # folders named in an error line
 
 def find_panel_folder(root: Path, kind: str, names: frozenset[str]) -> Path | None:
     """The folder of `root` that holds one kind of picture, by its name in any case."""
-    found = sorted(path for path in root.iterdir() if path.is_dir() and path.name.lower() in names)
-    if "crop_lr_visible" in {path.name.lower() for path in found}:
-        found = [path for path in found if path.name.lower() != "crop_hr_visible"]
-    if len(found) > 1:
-        listed = ", ".join(path.name for path in found)
+    folders = sorted(
+        path for path in root.iterdir() if path.is_dir() and path.name.lower() in names
+    )
+    if "crop_lr_visible" in {path.name.lower() for path in folders}:
+        folders = [path for path in folders if path.name.lower() != "crop_hr_visible"]
+    if len(folders) > 1:
+        listed = ", ".join(path.name for path in folders)
         raise InputError(f"{root}: several folders could be the {kind} one: {listed}")
-    return found[0] if found else None
+    return folders[0] if folders else None
 
 
 def need_folder(root: Path, kind: str, names: frozenset[str], layout: str) -> Path:
     """As `find_panel_folder`; InputError where it is missing, with what the layout should be."""
-    found = find_panel_folder(root, kind, names)
-    if found is None:
+    folder = find_panel_folder(root, kind, names)
+    if folder is None:
         raise InputError(
             f"{root}: no {kind} folder; allowed names: {', '.join(sorted(names))}; "
             f"found {list_folders(root)}; expected {layout}"
         )
-    return found
+    return folder
 
 
 def list_folders(root: Path) -> str:

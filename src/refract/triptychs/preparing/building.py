@@ -114,10 +114,10 @@ def _splits(items: Sequence[RawItem], settings: PrepareTriptychs, seed: int) -> 
     Where its own split has no val, whole sequences of train become val.
     """
     shares = settings.split.model_dump()
-    own = {item.id: (item.sequence, item.split) for item in items if item.split is not None}
-    if own:
-        check_leaks(own)
-        return hold_out_val(own, shares, seed)
+    given = {item.id: (item.sequence, item.split) for item in items if item.split is not None}
+    if given:
+        check_leaks(given)
+        return hold_out_val(given, shares, seed)
     by_sequence = assign_splits([item.sequence for item in items], shares, seed)
     return {item.id: by_sequence[item.sequence] for item in items}
 

@@ -55,17 +55,17 @@ def check_leaks(splits: Mapping[str, tuple[str, str]]) -> None:
 
 
 def hold_out_val(
-    own: Mapping[str, tuple[str, str]], fractions: Mapping[str, float], seed: int
+    given: Mapping[str, tuple[str, str]], fractions: Mapping[str, float], seed: int
 ) -> dict[str, str]:
     """A data set's own split by id, with a val part taken from train where it has none.
 
-    `own`: id -> (sequence, split). Whole sequences of train, in an order drawn from the seed,
+    `given`: id -> (sequence, split). Whole sequences of train, in an order drawn from the seed,
     become val until it has val / (train + val) of the train items; one sequence at least is taken
     and one stays. Nothing is taken where that share is 0, where train is empty, or, with a
     warning, where train is a single sequence.
     """
-    splits = {item: split for item, (_, split) in own.items()}
-    train = Counter(sequence for sequence, split in own.values() if split == "train")
+    splits = {item: split for item, (_, split) in given.items()}
+    train = Counter(sequence for sequence, split in given.values() if split == "train")
     if "val" in splits.values() or not train or fractions["val"] == 0:
         return splits
     if len(train) == 1:
@@ -83,7 +83,7 @@ def hold_out_val(
             held_out.add(name)
     return {
         item: "val" if split == "train" and sequence in held_out else split
-        for item, (sequence, split) in own.items()
+        for item, (sequence, split) in given.items()
     }
 
 
