@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from refract.base.errors import InputError
+from refract.editing.cases.outputs import BASELINES_FOLDER
 from refract.evaluation.edits.evaluation import PLAIN, RESULT, SOURCE, strength_key
 from refract.media.video_io import read_clip
 from refract.params.cases import INFRARED_REFERENCE
-from refract.params.flowalign import BASELINES
 from refract.report.media import MediaFolder
 from refract.report.tables import FrameScores, ItemScores
 
@@ -55,7 +55,7 @@ def _clips(folder: Path, result_strength: float | None, media: MediaFolder) -> d
     result = read_clip(folder / f"{RESULT}.mkv")
     count, height, width = source.frames.shape[:3]
     side = min(height, width)
-    others = sorted((folder / BASELINES).glob("*.mkv"))
+    others = sorted((folder / BASELINES_FOLDER).glob("*.mkv"))
     curve = [
         {"strength": strength, "variant": strength_key(strength), "clip": media.clip(path, side)}
         for strength, path in _curve(folder)
