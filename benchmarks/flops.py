@@ -28,7 +28,7 @@ from benchmarks.tables import markdown_table
 from benchmarks.wan_step import Shape, reference_flops, step_flops
 from refract.infrared.adapter.adapter_files import build_model
 from refract.infrared.adapter.model import InfraredModel
-from refract.params.models import InfraredModel as ModelSection
+from refract.params.models import InfraredModelParams
 from stages.infer_ir import StageParams
 
 SCALE = Scale("meta")
@@ -123,7 +123,7 @@ def infrared_flops(scale: Scale = SCALE, depth: int | None = None) -> dict[str, 
 
 def _model(scale: Scale, depth: int | None, *, checkpointing: bool) -> InfraredModel:
     settings = training_settings("float32", checkpointing=checkpointing)
-    section = ModelSection(
+    section = InfraredModelParams(
         path="meta", revision=None, dtype="float32", max_sequence_length=scale.words
     )
     base = parts_of("fill", depth)["transformer"].empty().requires_grad_(False)

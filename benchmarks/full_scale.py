@@ -41,7 +41,7 @@ from benchmarks.timing import CLOCKS, Timings, synchronise, time_interleaved
 from refract.base.errors import InputError
 from refract.base.yaml_files import parse_yaml
 from refract.models.determinism import make_deterministic
-from refract.params.models import InfraredModel, Model, VideoModel
+from refract.params.models import InfraredModelParams, Model, VideoModelParams
 from refract.params.section import SectionType, validate
 from refract.pipeline.device import free_memory, pick_device
 
@@ -75,7 +75,9 @@ NONE = Options("none", {})
 
 def parse_options(text: str) -> Options:
     """`name=value,...`, values as in params.yaml; InputError for a name that no section has."""
-    known = sorted((VideoModel.model_fields.keys() | InfraredModel.model_fields.keys()) - _FIXED)
+    known = sorted(
+        (VideoModelParams.model_fields.keys() | InfraredModelParams.model_fields.keys()) - _FIXED
+    )
     values: dict[str, Any] = {}
     for part in text.split(","):
         name, equals, value = part.partition("=")
@@ -187,7 +189,7 @@ def table_rows(model: str, options: str, parts: Parts, sums: Weights, gpu: bool)
 @torch.inference_mode()
 def video_rows(folder: Path, given: Options, scale: Scale, how: Measuring) -> list[list[str]]:
     """Rows of an edit's steps, of encoding and decoding, and of whole edits."""
-    section = given.section(VideoModel, folder, how.dtype, scale.words)
+    section = given.section(VideoModelParams, folder, how.dtype, scale.words)
     if section.step_cache is not None and scale.steps is not None:
         raise InputError("--options step_cache: needs --whole; what few steps skip tells nothing")
     with tempfile.TemporaryDirectory(prefix="refract-benchmark-") as stored:
@@ -197,7 +199,7 @@ def video_rows(folder: Path, given: Options, scale: Scale, how: Measuring) -> li
 
 def image_rows(folder: Path, given: Options, scale: Scale, how: Measuring) -> list[list[str]]:
     """The row of a training step, and those of a picture."""
-    section = given.section(InfraredModel, folder, how.dtype, scale.words)
+    section = given.section(InfraredModelParams, folder, how.dtype, scale.words)
     name, rows = f"image {folder.name}", []
     if given.values.keys() <= section.training_settings().keys():
         calls = training_calls(section, scale, checkpointing=given.checkpointing)
@@ -231,8 +233,8 @@ def main() -> None:
     halves = [
         (folder, kind, rows_of)
         for folder, kind, rows_of in (
-            (options.video, VideoModel, video_rows),
-            (options.image, InfraredModel, image_rows),
+            (options.video, VideoModelParams, video_rows),
+            (options.image, InfraredModelParams, image_rows),
         )
         if folder is not None
     ]

@@ -45,7 +45,7 @@ from refract.models.wan import WanModel
 from refract.models.wan_latents import decode_frames, encode_frames
 from refract.params.edit_stage import EditParams
 from refract.params.ir_adapter import IrAdapter
-from refract.params.models import InfraredModel, VideoModel
+from refract.params.models import InfraredModelParams, VideoModelParams
 from refract.params.ref_bank import BankParams
 from refract.params.section import SectionType
 from refract.params.whole import load_stage_params
@@ -92,7 +92,7 @@ def all_steps() -> int:
 class Edit:
     """The full profile's edit with a reference, of a clip and prompts of noise."""
 
-    def __init__(self, section: VideoModel, scale: Scale, folder: Path) -> None:
+    def __init__(self, section: VideoModelParams, scale: Scale, folder: Path) -> None:
         """folder: where the source branch is stored."""
         options = memory_options(section, "video_model")
         self.model = WanModel(section.path, section.revision, section.dtype, scale.device, options)
@@ -233,7 +233,7 @@ def training_settings(dtype: str, *, checkpointing: bool) -> IrAdapter:
     return settings.model_copy(update=changes)
 
 
-def fill_config(scale: Scale, settings: IrAdapter, section: InfraredModel) -> AdapterConfig:
+def fill_config(scale: Scale, settings: IrAdapter, section: InfraredModelParams) -> AdapterConfig:
     return adapter_config(
         settings,
         section,
@@ -244,7 +244,7 @@ def fill_config(scale: Scale, settings: IrAdapter, section: InfraredModel) -> Ad
     )
 
 
-def training_calls(section: InfraredModel, scale: Scale, *, checkpointing: bool) -> Calls:
+def training_calls(section: InfraredModelParams, scale: Scale, *, checkpointing: bool) -> Calls:
     """One optimiser step on a fixed batch, by name."""
     settings = training_settings(section.dtype, checkpointing=checkpointing)
     torch.manual_seed(0)
@@ -262,7 +262,7 @@ def training_calls(section: InfraredModel, scale: Scale, *, checkpointing: bool)
     return {f"training step, batch {settings.batch}, checkpointing {how}": train}
 
 
-def picture_calls(section: InfraredModel, scale: Scale) -> tuple[Calls, Weights]:
+def picture_calls(section: InfraredModelParams, scale: Scale) -> tuple[Calls, Weights]:
     """The parts of an infrared picture, and what they add up to."""
     settings = training_settings(section.dtype, checkpointing=False)
     base = load_transformer(section, scale.device, for_inference=True)

@@ -25,7 +25,7 @@ from benchmarks.wan_step import reference_flops
 from refract.base.errors import InputError
 from refract.models.flux_fill import encode_prompts, load_transformer, load_vae
 from refract.models.wan import WanModel
-from refract.params.models import InfraredModel, VideoModel
+from refract.params.models import InfraredModelParams, VideoModelParams
 
 # The widths of the models through a thousandth, everything else as published
 TINY_WAN = {
@@ -148,7 +148,7 @@ def test_a_hub_folder_loads_whole_and_keeps_values_finite(
     assert len(model.transformer.blocks) == 2 and model.vae.dtype == torch.float32
 
     hub_folder.write_hub_folder(tmp_path / "fill", "fill")
-    fill = section(InfraredModel, tmp_path / "fill")
+    fill = section(InfraredModelParams, tmp_path / "fill")
     transformer = load_transformer(fill, "cpu")
     assert transformer.dtype == torch.bfloat16 and load_vae(fill, "cpu") is not None
     assert not any(parameter.requires_grad for parameter in transformer.parameters())
@@ -197,9 +197,9 @@ def test_what_runs_out_of_memory_is_a_row_and_ratios_are_within_rounds() -> None
 def test_options_are_those_of_params_yaml(tmp_path: Path) -> None:
     options = parse_options("vae_tiling=true,offload=block,step_cache_threshold=0.2")
     assert options.values == {"vae_tiling": True, "offload": "block", "step_cache_threshold": 0.2}
-    assert options.section(VideoModel, tmp_path, "float16", 8).offload == "block"
+    assert options.section(VideoModelParams, tmp_path, "float16", 8).offload == "block"
     assert not parse_options("gradient_checkpointing=false").checkpointing
-    assert not parse_options("quantization=nf4").known_to(VideoModel)
+    assert not parse_options("quantization=nf4").known_to(VideoModelParams)
     for wrong in (
         "offload",
         "path=a/b",
@@ -210,7 +210,7 @@ def test_options_are_those_of_params_yaml(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="--options"):
             parse_options(wrong)
     with pytest.raises(InputError, match="--options offload=disk: offload"):
-        parse_options("offload=disk").section(InfraredModel, tmp_path, "float32", 8)
+        parse_options("offload=disk").section(InfraredModelParams, tmp_path, "float32", 8)
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:

@@ -14,7 +14,7 @@ from refract.base.errors import InputError
 from refract.editing.reference.bank import ReferenceBank
 from refract.models.flux_fill import encode_prompts, load_sigmas, load_transformer, load_vae
 from refract.models.wan import WanModel
-from refract.params.models import InfraredModel
+from refract.params.models import InfraredModelParams
 from tests.tiny.hub import FILL_FILES, WAN_FILES, copied, write_fill_hub, write_wan_hub
 from tests.tiny.world import PANEL_PX, STAGES, full_world
 

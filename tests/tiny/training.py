@@ -7,7 +7,7 @@ from typing import Any
 
 from refract.infrared.training.job import train_adapter
 from refract.params.ir_adapter import IrAdapter
-from refract.params.models import InfraredModel
+from refract.params.models import InfraredModelParams
 from tests.stage_process import ModuleProcess
 
 PRODIGY: dict[str, Any] = {"optimizer": "prodigy", "lr": 1.0, "semantic_lr": 1.0, "scale_lr": 1.0}

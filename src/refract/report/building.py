@@ -12,10 +12,10 @@ from refract.base.files import INFO_NAME, read_object
 from refract.base.yaml_files import read_yaml
 from refract.evaluation.edits.evaluation import PLAIN, RESULT, SOURCE
 from refract.evaluation.infrared.evaluation import CONTROLS, RUN
-from refract.evaluation.measures.bootstrap import mean_interval
+from refract.evaluation.measures.bootstrap import Interval, mean_interval
 from refract.report.case_table import case_table
 from refract.report.edit_cases import edit_cases
-from refract.report.figures import Interval, cards
+from refract.report.figures import cards
 from refract.report.groups import group_means
 from refract.report.infrared_scenes import infrared_scenes, own_pictures
 from refract.report.media import MediaFolder

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from refract.evaluation.edits.evaluation import SOURCE
-from refract.evaluation.measures.bootstrap import MeanInterval
+from refract.evaluation.measures.bootstrap import Interval, MeanInterval
 from refract.evaluation.measures.verdict import verdict_of
 from refract.report.metric_facts import MetricFacts, in_order, merit
 from refract.report.strip_plot import StripPlot, strip_plot
@@ -15,7 +15,7 @@ Values = Mapping[str, float]  # item -> value
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GainVerdict:
     """kind: better, worse or unclear, by `verdict_of`."""
 
     kind: str
