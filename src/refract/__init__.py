@@ -9,8 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-# Read from the stub, not written here: this file is code of every stage, so a further public name
-# would otherwise be another version of them all.
+# Read from the stub, so that type checkers and this file go by one list.
 _MODULE_OF = {
     alias.name: node.module
     for node in ast.parse(Path(__file__).with_suffix(".pyi").read_bytes()).body

@@ -150,6 +150,10 @@ def test_an_untracked_input_is_refused(tmp_path: Path) -> None:
     run_git(folder, "add", "new.py")
     with open_repository(folder) as repo:
         assert find_origin(repo).changed == ("dvc.yaml", "new.py")
+    (folder / "src").mkdir()
+    (folder / "src" / "plumbing.py").write_text("")
+    with open_repository(folder) as repo, pytest.raises(InputError, match=r"src/plumbing.py: git"):
+        find_origin(repo)
 
 
 class Script(ExperimentQueue):

@@ -63,7 +63,8 @@ def find_origin(repo: Repo) -> Origin:
         InputError: an input that git does not know, which DVC would not take along.
     """
     inputs = pipeline_inputs(repo)
-    unknown = git(repo, "ls-files", "--others", "--exclude-standard", "-z", "--", *inputs)
+    code = "src"  # also what decides no result, so that DVC does not watch it: it is imported
+    unknown = git(repo, "ls-files", "--others", "--exclude-standard", "-z", "--", *inputs, code)
     if unknown:
         first, *rest = unknown.decode().rstrip("\0").split("\0")
         more = f" (and {len(rest)} more)" if rest else ""
