@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from refract.base.errors import InputError
@@ -99,28 +100,32 @@ class ExperimentQueue:
         """What a command prints; it runs to its end whatever becomes of this process.
 
         A session of its own keeps Ctrl-C and the closing of the terminal from it; stages and
-        workers find `dvc` and `python` beside this interpreter.
+        workers find `dvc` and `python` beside this interpreter. Files take what it prints, since
+        workers would hold pipes open for as long as they live.
 
         Raises:
             InputError: the command fails; the line is DVC's own.
         """
         beside = str(Path(sys.executable).parent)
         path = os.pathsep.join([beside, os.environ.get("PATH", os.defpath)])
-        process = subprocess.Popen(
-            [sys.executable, "-m", "dvc", *arguments],
-            cwd=self._root, env=os.environ | {"PATH": path}, start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True, errors="replace",
-        )  # fmt: skip
-        try:
-            output, errors = process.communicate()
-        except KeyboardInterrupt:
-            process.communicate()
-            raise
+        with TemporaryFile() as output, TemporaryFile() as errors:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "dvc", *arguments],
+                cwd=self._root, env=os.environ | {"PATH": path}, start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=output, stderr=errors,
+            )  # fmt: skip
+            try:
+                process.wait()
+            except KeyboardInterrupt:
+                process.wait()
+                raise
+            output.seek(0)
+            errors.seek(0)
+            printed, told = (file.read().decode(errors="replace") for file in (output, errors))
         if process.returncode:
             command = " ".join(["dvc", *arguments[:2]])
-            raise InputError(f"{command}: {telling_line(errors).removeprefix('ERROR: ')}")
-        return output
+            raise InputError(f"{command}: {telling_line(told).removeprefix('ERROR: ')}")
+        return printed
 
 
 def parse_status(text: str) -> QueueStatus:
