@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from diffusers import ModelMixin
 
-import refract.editing.cases.models
-import refract.editing.reference.job
-import refract.infrared.training.job
 from refract.pipeline import import_closure
 from tests.tiny.edit import Workshop, tiny_model
 from tests.tiny.training import train
@@ -52,15 +50,14 @@ def change_code(
 @pytest.fixture
 def no_model(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Call it, and from then on loading a model fails the test."""
+    from transformers import PreTrainedModel  # not above: our models mend torchvision before
 
     def refuse(*_args: Any, **_options: Any) -> None:
         pytest.fail("no model must be loaded")
 
     def forbid() -> None:
-        monkeypatch.setattr(refract.editing.cases.models, "WanModel", refuse)
-        monkeypatch.setattr(refract.editing.reference.job, "WanModel", refuse)
-        for name in ("load_transformer", "load_vae", "embed_prompts"):
-            monkeypatch.setattr(refract.infrared.training.job, name, refuse)
+        for kind in (ModelMixin, PreTrainedModel):
+            monkeypatch.setattr(kind, "from_pretrained", refuse)
 
     return forbid
 
