@@ -1,4 +1,4 @@
-"""Raw pictures to square panels: centre crop, resize, 16-bit infrared to 8 bits."""
+"""Raw pictures to square panels: border off, centre crop, resize, 16-bit infrared to 8 bits."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,4 +1,7 @@
-"""What a model reference stands for, as a string that changes with the weights."""
+"""What a model reference stands for, as a string that changes with the weights.
+
+Also whether an index of shards names nothing but files beside it, which a string cannot tell.
+"""
 
 import hashlib
 import json

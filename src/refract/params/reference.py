@@ -1,4 +1,7 @@
-"""The everyday knobs of the reference, top-level keys so that `-S ref_strength=0.5` works as is."""
+"""The everyday knobs of the reference, top-level keys so that `-S ref_strength=0.5` works as is.
+
+And the size of the clip's frame, which the making of a bank reads too.
+"""
 
 import re
 from typing import Annotated, Any, Literal

@@ -1,7 +1,8 @@
 """The processes of one run, as `accelerate launch` and `torchrun` start them.
 
-Every process runs the same program; what tells them apart is here. A run that nothing launched is
-its own main process, and all of this leaves it as it is.
+Every process runs the same program; what tells them apart, lets them meet and shows that they share
+a folder is here. A run that nothing launched is its own main process, and all of this leaves it as
+it is.
 """
 
 import os

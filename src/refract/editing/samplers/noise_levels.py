@@ -1,4 +1,4 @@
-"""The noised source of inversion-free editing: what a source branch sees, step by step."""
+"""The noise levels of an edit, and the noised source of inversion-free editing at each of them."""
 
 import itertools
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Metrics as a small nested JSON file: each mean with its interval beside it, stable bytes."""
+"""The evaluation's files, stable bytes: metrics as nested JSON with their intervals, and tables."""
 
 import csv
 import json

@@ -1,4 +1,7 @@
-"""How far raters agree: Krippendorff's alpha for nominal values."""
+"""What raters preferred, with Wilson intervals, and how far they agree (Krippendorff's alpha).
+
+Raters who fail the checks, pairs of equal clips, can be left out.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Where in the semantic map a region of the infrared picture looks.
+"""Where in the semantic map a region of the infrared picture looks, as numbers and as overlays.
 
 The model never forms its attention weights (`scaled_dot_product_attention`). They are formed here,
 for pictures only, from the layer's own Q, K and distance bias, for the tokens asked for and in

@@ -1,4 +1,4 @@
-"""What an importer finds: one scene of a data set as it lies on disk."""
+"""What an importer finds, one scene of a data set on disk, and how its pictures are paired."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -1,4 +1,7 @@
-"""`manifest.csv` of a triptych folder: one row a triptych, file at `<split>/<id>.png`."""
+"""`manifest.csv` of a triptych folder: one row a triptych, file at `<split>/<id>.png`.
+
+Also what names the data set: a hash over the rows and the content of their source files.
+"""
 
 import csv
 import hashlib
