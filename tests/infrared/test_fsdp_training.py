@@ -19,13 +19,12 @@ from refract.infrared.training.weight_sharding import Sharding, shard_frozen, wa
 from tests.infrared.sharding_processes import two_machines
 from tests.infrared.test_training_processes import (
     ROOT,
-    Inputs,
     assert_equal_training,
     contents,
 )
 from tests.stage_process import run_processes, start_processes
 from tests.tiny.fill import tiny_transformer
-from tests.tiny.training import train, wait_for_checkpoint
+from tests.tiny.training import Inputs, train, wait_for_checkpoint
 
 CONFIGS = ("ddp", "ddp_multi_node", "fsdp", "fsdp_multi_node")
 # Checkpoints of the activations, validation, samples and an average are what could go wrong.

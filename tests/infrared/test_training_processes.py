@@ -16,8 +16,8 @@ from safetensors.torch import load
 
 from refract.base.errors import InputError
 from refract.pipeline.device import pick_device
-from tests.stage_process import ModuleProcess, run_module, run_processes, start_processes
-from tests.tiny.training import LEARNABLE, command, train, wait_for_checkpoint
+from tests.stage_process import run_module
+from tests.tiny.training import LEARNABLE, Inputs, train, wait_for_checkpoint
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,36 +36,8 @@ WEIGHT_TOLERANCE = 1e-4
 NOISE = ("to_k.bias",)
 
 
-class Inputs(NamedTuple):
-    """What every training here reads."""
-
-    model: Path
-    triptychs: Path
-    folder: Path
-
-    def stage(self, output: Path, options: dict[str, Any]) -> list[str]:
-        """Module and arguments of the real stage."""
-        params = self.folder / f"{output.name}.yaml"
-        return command(params, self.model, self.triptychs, output, **options)
-
-    def start(self, output: Path, state: Path, options: dict[str, Any]) -> list[ModuleProcess]:
-        """Two processes, as `LAUNCH` starts them."""
-        return start_processes(2, *self.stage(output, options), env={"REFRACT_STATE": str(state)})
-
-    def run(self, output: Path, state: Path, options: dict[str, Any]) -> str:
-        """What they have said by their end."""
-        return run_processes(*self.stage(output, options), env={"REFRACT_STATE": str(state)})
-
-
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-
-
-@pytest.fixture(scope="module")
-def inputs(
-    tiny_model: Path, tiny_triptychs: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Inputs:
-    return Inputs(tiny_model, tiny_triptychs, tmp_path_factory.mktemp("inputs"))
 
 
 class Finished(NamedTuple):

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from accelerate.commands.launch import launch_command_parser
 
-from tests.infrared.test_training_processes import Inputs
 from tests.tiny.fill import write_tiny_fill, write_triptychs
+from tests.tiny.training import Inputs
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ("slurm_train", "slurm_sweep")

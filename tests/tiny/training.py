@@ -3,12 +3,12 @@
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from refract.infrared.training.job import train_adapter
 from refract.params.ir_adapter import IrAdapter
 from refract.params.models import InfraredModelParams
-from tests.stage_process import ModuleProcess
+from tests.stage_process import ModuleProcess, run_processes, start_processes
 
 PRODIGY: dict[str, Any] = {"optimizer": "prodigy", "lr": 1.0, "semantic_lr": 1.0, "scale_lr": 1.0}
 LEARNABLE = {"semantic": {"mode": "pixel_fusion", "fusion": "learnable"}}
@@ -66,6 +66,27 @@ def section(model: Path) -> InfraredModelParams:
 def train(model: Path, triptychs: Path, output: Path, **changes: Any) -> dict[str, bytes]:
     train_adapter(settings(**changes), section(model), 0, triptychs, output)
     return {path.name: path.read_bytes() for path in sorted(output.iterdir())}
+
+
+class Inputs(NamedTuple):
+    """What every training here reads."""
+
+    model: Path
+    triptychs: Path
+    folder: Path
+
+    def stage(self, output: Path, options: dict[str, Any]) -> list[str]:
+        """Module and arguments of the real stage."""
+        params = self.folder / f"{output.name}.yaml"
+        return command(params, self.model, self.triptychs, output, **options)
+
+    def start(self, output: Path, state: Path, options: dict[str, Any]) -> list[ModuleProcess]:
+        """Two processes, as `LAUNCH` starts them."""
+        return start_processes(2, *self.stage(output, options), env={"REFRACT_STATE": str(state)})
+
+    def run(self, output: Path, state: Path, options: dict[str, Any]) -> str:
+        """What they have said by their end."""
+        return run_processes(*self.stage(output, options), env={"REFRACT_STATE": str(state)})
 
 
 def command(params: Path, model: Path, triptychs: Path, output: Path, **changes: Any) -> list[str]:
