@@ -1,5 +1,6 @@
 """Shared by all tests: no network, few threads, and the optional folder of real data."""
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -42,6 +43,12 @@ _LONGEST = ("test_lint.py", "test_pipeline.py", "test_item_processes.py", "test_
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ranks = {name: rank for rank, name in enumerate(_LONGEST)}
     items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
+
+
+def pytest_collection_finish() -> None:
+    """Leave what the imports made out of garbage collections, which stages ask for in full."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

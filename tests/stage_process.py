@@ -6,6 +6,7 @@ and exit code. Tests of signals at start-up, of import times and of launchers st
 """
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import resource
@@ -169,6 +170,7 @@ def _become(
     """The child: ends as the interpreter would, and never returns to the server's code."""
     code = 1
     try:
+        gc.freeze()  # what the server imported: no collection need look at it
         os.setpgid(0, 0)
         os.chdir(cwd)
         os.environ.clear()

@@ -109,6 +109,7 @@ def _imported_files(path: Path) -> Iterator[Path]:
                 yield file
 
 
+@cache
 def _is_plumbing(path: Path) -> bool:
     return any(path.is_relative_to(_ROOT / place) for place in _PLUMBING)
 
