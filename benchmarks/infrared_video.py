@@ -26,7 +26,7 @@ from refract.base.yaml_files import parse_yaml, read_yaml
 from refract.evaluation.measures.bootstrap import mean_interval
 from refract.evaluation.measures.colour import colour_histogram, histogram_overlap, lab_pixels
 from refract.evaluation.measures.image import psnr, ssim, to_unit
-from refract.experiments.ablation.grids import check_key, with_overrides
+from refract.experiments.ablation.grids import check_key, with_dotted_keys
 from refract.media.image_reading import read_infrared, read_rgb
 from refract.media.image_sheets import draw_sheet
 from refract.media.video_io import Clip, read_clip, write_clip
@@ -118,7 +118,7 @@ def changed(params: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
     changes = dict(parse_setting(setting) for setting in settings)
     for key in changes:
         check_key(params, key, "--set", Path("params.yaml"))
-    return with_overrides(params, changes)
+    return with_dotted_keys(params, changes)
 
 
 def parse_setting(text: str) -> tuple[str, Any]:

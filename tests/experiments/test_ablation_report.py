@@ -20,11 +20,11 @@ from refract.experiments.ablation.report import (
     against_baseline,
     against_point,
     base_point,
-    write_report,
+    write_sweep_report,
 )
 from refract.experiments.ablation.tables import (
     as_latex,
-    as_markdown,
+    cells_as_markdown,
     choose_metrics,
     decimals,
     formatted,
@@ -153,7 +153,7 @@ def test_tables_hold_every_row_and_escape_their_names() -> None:
     assert cells.loc["0.5"].tolist() == ["–"] * 4  # failed, so without values
     assert cells.loc["plain", "n"] == "9"
     assert cells.loc["0", "background.psnr"] == cells.loc["plain", "background.psnr"]
-    markdown = as_markdown(cells, "ref_strength")
+    markdown = cells_as_markdown(cells, "ref_strength")
     assert "background.psnr ↑" in markdown and "temporal.relative_change →1" in markdown
     assert [line.split("|")[1].strip() for line in markdown.splitlines()[2:]] == list(cells.index)
     latex = as_latex(cells, "ref_strength", "50% & more_", "x")
@@ -229,7 +229,7 @@ def test_the_report_is_whole_and_replaces_the_last(tmp_path: Path) -> None:
     for failed in (["0.5"], []):
         done = [label for label in labels if label not in failed]
         sweep = a_sweep(labels, failed, present="1")
-        write_report(sweep, a_grid(labels), edit_items(done), HOW, folder)
+        write_sweep_report(sweep, a_grid(labels), edit_items(done), HOW, folder)
         text = (folder / "report.md").read_text()
         assert ("- 0.5: it broke" in text) == bool(failed)
         assert "## Against `1` (the present settings)" in text

@@ -16,7 +16,7 @@ from refract.experiments.ablation.grids import (
     find_grid,
     load_grids,
     unreached_cases,
-    with_overrides,
+    with_dotted_keys,
 )
 from refract.experiments.ablation.points import Origin, hydra_override, make_points
 
@@ -154,7 +154,7 @@ def test_cases_that_set_the_swept_key_are_named(
 
 def test_overrides_set_dotted_keys_alone() -> None:
     params = {"a": {"b": 1, "c": 2}, "d": [1]}
-    assert with_overrides(params, {"a.b": None, "d": [2]}) == {"a": {"b": None, "c": 2}, "d": [2]}
+    assert with_dotted_keys(params, {"a.b": None, "d": [2]}) == {"a": {"b": None, "c": 2}, "d": [2]}
     assert params == {"a": {"b": 1, "c": 2}, "d": [1]}
 
 

@@ -27,7 +27,7 @@ from refract.experiments.ablation.experiment_queue import (
 from refract.experiments.ablation.grids import Axis, Grid
 from refract.experiments.ablation.manifest import Sweep, read_sweep
 from refract.experiments.ablation.points import Point, find_origin
-from refract.experiments.ablation.report import write_report
+from refract.experiments.ablation.report import write_sweep_report
 from refract.experiments.ablation.sweep import enqueue, pause, run_sweep, wait
 from refract.experiments.compare.experiments import compare
 from refract.experiments.compare.paired import Resampling
@@ -106,7 +106,7 @@ def test_what_is_collected_becomes_the_report(done: Done, tmp_path: Path) -> Non
     items = collect_items(done.repo, done.sweep, "edit")
     assert len(items) == 2 * 8 * 2 * 2  # points, cases, variants, metrics
     folder = tmp_path / "report"
-    write_report(done.sweep, strengths(1.0, 0.5, 9.0), items, Resampling(200), folder)
+    write_sweep_report(done.sweep, strengths(1.0, 0.5, 9.0), items, Resampling(200), folder)
     summary = pd.read_csv(folder / "summary.csv", dtype={"row": str})
     overlap = summary[summary["metric"] == "product.histogram_overlap"].set_index("row")["mean"]
     expected = {"1.0": 0.505, "0.5": 0.3375, "plain": 0.17}

@@ -16,6 +16,7 @@ from refract.evaluation.measures.image import to_unit
 from refract.evaluation.measures.ms_ssim import ms_ssim, ms_ssim_key
 from refract.evaluation.measures.perceptual import PerceptualDistance
 
+_ORDER = list(DEFINITIONS)  # of the tables; a measure without a definition is a defect
 Scores = dict[str, list[float]]  # metric -> one value a scene, in the order of the scenes
 
 
@@ -63,7 +64,7 @@ class InfraredScorer:
             for name, definition in DEFINITIONS.items():
                 if definition.measure is not None:
                     values[name] = definition.measure(image, truth)
-            measured.append({name: values[name] for name in DEFINITIONS if name in values})
+            measured.append({name: values[name] for name in sorted(values, key=_ORDER.index)})
         return measured
 
 

@@ -6,7 +6,7 @@ with themselves.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from refract.base.errors import InputError
 from refract.evaluation.measures.inception_features import load_inception
+from refract.evaluation.measures.perceptual import Images
 from refract.models.clip import ClipModel
 
 logger = logging.getLogger(__name__)
 
-Images = Sequence[NDArray[np.uint8]]
 _FEW = 2048  # below it clean-fid warns of its own figures
 
 

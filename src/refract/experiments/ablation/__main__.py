@@ -94,7 +94,7 @@ def report(sweep: "Sweep", grid: "Grid", folder: Path) -> None:
     """Tables and plots of a sweep, in place of the last ones."""
     from refract.base.yaml_files import read_yaml
     from refract.experiments.ablation.collect import collect_items
-    from refract.experiments.ablation.report import write_report
+    from refract.experiments.ablation.report import write_sweep_report
     from refract.experiments.compare.paired import Resampling
     from refract.experiments.compare.revisions import open_repository
 
@@ -102,7 +102,7 @@ def report(sweep: "Sweep", grid: "Grid", folder: Path) -> None:
     how = Resampling(params["evaluate"]["bootstrap"], params["seed"])  # as in metrics/*.json
     with open_repository(Path()) as repo:
         items = collect_items(repo, sweep, grid.half)
-    write_report(sweep, grid, items, how, folder)
+    write_sweep_report(sweep, grid, items, how, folder)
     logger.info("%s: report.md, table.tex, plots.png and more", folder)
 
 

@@ -13,9 +13,9 @@ from refract.experiments.compare.experiments import no_table
 from refract.experiments.compare.item_tables import HALVES, HalfName, read_items
 from refract.experiments.compare.revisions import find_revision
 
-Interval = Callable[[np.ndarray], MeanInterval | None]
 POINT, BASELINE = "point", "baseline"
-COLUMNS = [
+ColumnInterval = Callable[[np.ndarray], MeanInterval | None]  # of a table's column
+_COLUMNS = [
     "row",
     "kind",
     "metric",
@@ -58,9 +58,9 @@ def collect_items(repo: Repo, sweep: Sweep, half: HalfName) -> pd.DataFrame:
 
 
 def summarise(
-    items: pd.DataFrame, labels: Sequence[str], half: HalfName, interval: Interval
+    items: pd.DataFrame, labels: Sequence[str], half: HalfName, interval: ColumnInterval
 ) -> pd.DataFrame:
-    """A row of `COLUMNS` each: the points in order, then the baselines.
+    """A row of `_COLUMNS` each: the points in order, then the baselines.
 
     Means over seeds and items; count is of items, seed_low and seed_high are the lowest and highest
     mean of a seed.
@@ -93,7 +93,7 @@ def _same(one: pd.DataFrame, other: pd.DataFrame) -> bool:
     return one.equals(other)
 
 
-def _means(values: pd.DataFrame, row: str, kind: str, interval: Interval) -> pd.DataFrame:
+def _means(values: pd.DataFrame, row: str, kind: str, interval: ColumnInterval) -> pd.DataFrame:
     found = []
     for metric, group in values.groupby("metric", sort=True):
         by_seed = group.pivot(index="seed", columns="item", values="value").to_numpy(float)
@@ -102,4 +102,4 @@ def _means(values: pd.DataFrame, row: str, kind: str, interval: Interval) -> pd.
         seeds = np.nanmean(by_seed, 1)
         spread = len(seeds), seeds.min(), seeds.max()
         found.append((row, kind, metric, mean.mean, mean.low, mean.high, mean.count, *spread))
-    return pd.DataFrame(found, columns=COLUMNS)
+    return pd.DataFrame(found, columns=_COLUMNS)

@@ -12,7 +12,7 @@ from refract.base.errors import InputError, shorten
 from refract.base.yaml_files import read_yaml
 from refract.experiments.compare.item_tables import HALVES
 from refract.params.cases import load_cases
-from refract.params.cases import with_overrides as with_case_overrides
+from refract.params.cases import with_dotted_keys as with_case_overrides
 from refract.params.section import Items, Section, Seed, validate
 
 
@@ -151,7 +151,7 @@ def check_key(params: Mapping[str, Any], key: str, where: str, params_path: Path
         raise InputError(f"{where}: {key} is a section of {params_path}; name one of its keys")
 
 
-def with_overrides(params: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+def with_dotted_keys(params: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """A copy of the settings with dotted keys set, which must exist."""
     changed = deepcopy(dict(params))
     for key, value in overrides.items():
@@ -173,7 +173,7 @@ def check_values(grid: Grid, params_path: Path, cases_path: Path, where: str) ->
 
     params, cases = read_yaml(params_path), load_cases(cases_path)
     for label in grid.points:
-        changed = with_overrides(params, grid.overrides(label))
+        changed = with_dotted_keys(params, grid.overrides(label))
         checked = validate(Params, changed, f"{where}, point {label!r}")
         for name, case in cases.items():
             with_case_overrides(checked, name, case)

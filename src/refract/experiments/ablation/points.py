@@ -16,7 +16,7 @@ from dvc.repo import Repo
 
 from refract.base.errors import InputError, shorten
 from refract.base.yaml_files import read_yaml
-from refract.experiments.ablation.grids import Grid, with_overrides
+from refract.experiments.ablation.grids import Grid, with_dotted_keys
 from refract.experiments.compare.revisions import changed_files, find_revision, git, pipeline_inputs
 
 _DIGEST = 8  # hexadecimal digits of the digest in a name
@@ -90,7 +90,7 @@ def make_points(name: str, grid: Grid, origin: Origin, params_path: Path) -> lis
         # git allows no ".." and "." last
         slug = re.sub(r"[^A-Za-z0-9_.+=-]|\.(?=\.|$)", "_", label)
         experiment = f"{name}-{slug}-{'' if seed is None else f's{seed}-'}{digest}"
-        as_present = with_overrides(params, grid.points[label]) == params
+        as_present = with_dotted_keys(params, grid.points[label]) == params
         points.append(Point(label, overrides, experiment, as_present, seed=seed))
     return points
 

@@ -21,7 +21,7 @@ from refract.experiments.compare.printing import beyond_noise_line
 Paired = dict[str, list[Difference]]  # point -> its differences to what the table is against
 
 
-def write_report(
+def write_sweep_report(
     sweep: Sweep, grid: Grid, items: pd.DataFrame, how: Resampling, folder: Path
 ) -> None:
     """Fill `folder`, which takes the place of what stood there.
@@ -44,7 +44,7 @@ def write_report(
         texts = {
             "report.md": _document(sweep, grid, cells, paired, base),
             "table.tex": tables.as_latex(cells, grid.axis.name, _caption(grid), sweep.grid),
-            "summary.csv": tables.as_csv(summary),
+            "summary.csv": tables.summary_as_csv(summary),
             "paired.csv": _paired_csv(paired),
             "items.csv": items.to_csv(index=False, lineterminator="\n"),
         }
@@ -118,7 +118,7 @@ def _document(
     if grid.common:
         settings = ", ".join(f"`{key}` {value}" for key, value in grid.common.items())
         blocks.append(f"Every point with {settings}.")
-    blocks.append(tables.as_markdown(cells, grid.axis.name))
+    blocks.append(tables.cells_as_markdown(cells, grid.axis.name))
     over = _resampled(grid)
     blocks.append(
         f"Mean over n {over} [95% percentile-bootstrap interval over {over}]. Arrows: which way is "

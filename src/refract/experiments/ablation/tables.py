@@ -46,7 +46,7 @@ _NONE = "–"
 _DIGITS = 3  # significant ones of the largest mean in a column
 
 
-def as_csv(summary: pd.DataFrame) -> str:
+def summary_as_csv(summary: pd.DataFrame) -> str:
     """Long format with every metric."""
     numbers = ("mean", "low", "high", "seed_low", "seed_high")
     rounded = summary.assign(**{name: summary[name].map(significant) for name in numbers})
@@ -84,7 +84,7 @@ def _count(summary: pd.DataFrame, row: str) -> str:
     return " x ".join(str(high) if low == high else f"{low}-{high}" for low, high in ends)
 
 
-def as_markdown(cells: pd.DataFrame, first: str) -> str:
+def cells_as_markdown(cells: pd.DataFrame, first: str) -> str:
     """The table with arrows for the better direction; `first` heads the rows."""
     named = cells.rename(columns=_with_arrow).rename_axis(first).reset_index()
     return str(named.to_markdown(index=False, disable_numparse=True))
