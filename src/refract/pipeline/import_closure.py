@@ -60,7 +60,7 @@ def _read(path: Path) -> _Source:
 def _outline(part: object) -> object:
     """A syntax tree as nested lists; empty fields are left out, for each version adds more."""
     if isinstance(part, list):
-        return [_outline(each) for each in part if not _is_bare_text(each)]
+        return [_outline(child) for child in part if not _is_bare_text(child)]
     if isinstance(part, ast.AST):
         fields = ((name, getattr(part, name)) for name in part._fields if name != "ctx")
         held = [(name, _outline(value)) for name, value in fields if value not in (None, [])]

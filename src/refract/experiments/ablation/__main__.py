@@ -86,8 +86,8 @@ def run(name: str, grid: "Grid", folder: Path, jobs: int) -> None:
     if len(failed) < len(sweep.points):
         report(sweep, grid, folder)
     if failed:
-        told = "; ".join(f"{point} ({point.error})" for point in failed)
-        raise InputError(f"{len(failed)} of {len(sweep.points)} points failed: {told}")
+        reasons = "; ".join(f"{point} ({point.error})" for point in failed)
+        raise InputError(f"{len(failed)} of {len(sweep.points)} points failed: {reasons}")
 
 
 def report(sweep: "Sweep", grid: "Grid", folder: Path) -> None:

@@ -89,17 +89,17 @@ def _of(items: pd.DataFrame, label: str, variant: str) -> pd.DataFrame:
     return chosen[[*keys, "value"]].sort_values(keys, ignore_index=True)
 
 
-def _same(one: pd.DataFrame, other: pd.DataFrame) -> bool:
-    return one.equals(other)
+def _same(table: pd.DataFrame, other: pd.DataFrame) -> bool:
+    return table.equals(other)
 
 
 def _means(values: pd.DataFrame, row: str, kind: str, interval: ColumnInterval) -> pd.DataFrame:
-    found = []
+    rows = []
     for metric, group in values.groupby("metric", sort=True):
         by_seed = group.pivot(index="seed", columns="item", values="value").to_numpy(float)
         mean = interval(by_seed)
         assert mean is not None  # no group is empty, and the table's values are finite
         seeds = np.nanmean(by_seed, 1)
         spread = len(seeds), seeds.min(), seeds.max()
-        found.append((row, kind, metric, mean.mean, mean.low, mean.high, mean.count, *spread))
-    return pd.DataFrame(found, columns=_COLUMNS)
+        rows.append((row, kind, metric, mean.mean, mean.low, mean.high, mean.count, *spread))
+    return pd.DataFrame(rows, columns=_COLUMNS)

@@ -121,10 +121,10 @@ class ExperimentQueue:
                 raise
             output.seek(0)
             errors.seek(0)
-            printed, told = (file.read().decode(errors="replace") for file in (output, errors))
+            printed, complaint = (file.read().decode(errors="replace") for file in (output, errors))
         if process.returncode:
             command = " ".join(["dvc", *arguments[:2]])
-            raise InputError(f"{command}: {telling_line(told).removeprefix('ERROR: ')}")
+            raise InputError(f"{command}: {telling_line(complaint).removeprefix('ERROR: ')}")
         return printed
 
 
@@ -141,6 +141,6 @@ def parse_status(text: str) -> QueueStatus:
 def telling_line(log: str) -> str:
     """The last error a stage told, else DVC's last error, else the last line."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
-    told = [line for line in lines if line.startswith("refract ") and ": error: " in line]
+    of_stages = [line for line in lines if line.startswith("refract ") and ": error: " in line]
     errors = [line for line in lines if line.startswith("ERROR: ")]
-    return (told or errors or lines or ["its log is empty"])[-1]
+    return (of_stages or errors or lines or ["its log is empty"])[-1]

@@ -11,8 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from refract.base.errors import InputError, shorten
 from refract.base.yaml_files import read_yaml
 from refract.experiments.compare.item_tables import HALVES
-from refract.params.cases import load_cases
-from refract.params.cases import with_dotted_keys as with_case_overrides
+from refract.params.cases import load_cases, with_overrides
 from refract.params.section import Items, Section, Seed, validate
 
 
@@ -134,8 +133,8 @@ def load_grids(path: Path, params_path: Path) -> dict[str, Grid]:
 def find_grid(grids: Mapping[str, Grid], name: str | None) -> Grid:
     """The grid called `name`; InputError naming those that exist."""
     if name is None or name not in grids:
-        said = f"grid {shorten(name)} does not exist;" if name else "which grid?"
-        raise InputError(f"{said} allowed are {', '.join(grids)}")
+        problem = f"grid {shorten(name)} does not exist;" if name else "which grid?"
+        raise InputError(f"{problem} allowed are {', '.join(grids)}")
     return grids[name]
 
 
@@ -176,7 +175,7 @@ def check_values(grid: Grid, params_path: Path, cases_path: Path, where: str) ->
         changed = with_dotted_keys(params, grid.overrides(label))
         checked = validate(Params, changed, f"{where}, point {label!r}")
         for name, case in cases.items():
-            with_case_overrides(checked, name, case)
+            with_overrides(checked, name, case)
 
 
 def unreached_cases(grid: Grid, cases_path: Path) -> list[str]:

@@ -84,7 +84,7 @@ def read_sweep(folder: Path) -> Sweep:
         raise InputError(f"{path}: not JSON: {shorten(str(error))}; run the sweep again") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: must be a mapping; run the sweep again")
-    found = validate(_Manifest, content, path)
-    origin = Origin(found.origin.commit, found.origin.changed, found.origin.digest)
-    points = [Point(**point.model_dump()) for point in found.points]
-    return Sweep(found.grid, origin, points)
+    document = validate(_Manifest, content, path)
+    origin = Origin(document.origin.commit, document.origin.changed, document.origin.digest)
+    points = [Point(**point.model_dump()) for point in document.points]
+    return Sweep(document.grid, origin, points)

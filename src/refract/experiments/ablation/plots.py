@@ -84,11 +84,11 @@ def _draw_baselines(panel: Axes, values: pd.DataFrame, places: dict[str, float])
     """A constant baseline as a line with its band; one that varies as marks at its points."""
     names = [row.partition(" of ")[0] for row in values["row"]]
     colours = dict(zip(dict.fromkeys(names), _BASELINE_COLOURS, strict=False))
-    told: set[str] = set()
+    in_legend: set[str] = set()
     for name, entry in zip(names, values.itertuples(), strict=True):
         colour = colours[name]
-        text = None if name in told else name
-        told.add(name)
+        text = None if name in in_legend else name
+        in_legend.add(name)
         if entry.row == name:
             panel.axhline(entry.mean, color=colour, linestyle="--", linewidth=1.2, label=text)
             panel.axhspan(entry.low, entry.high, color=colour, alpha=0.12, linewidth=0)

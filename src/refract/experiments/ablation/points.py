@@ -85,8 +85,8 @@ def make_points(name: str, grid: Grid, origin: Origin, params_path: Path) -> lis
     points = []
     for label, seed in grid.runs:
         overrides = grid.overrides(label, seed)
-        told = json.dumps([origin.commit, origin.digest, overrides], sort_keys=True)
-        digest = hashlib.sha256(told.encode()).hexdigest()[:_DIGEST]
+        identity = json.dumps([origin.commit, origin.digest, overrides], sort_keys=True)
+        digest = hashlib.sha256(identity.encode()).hexdigest()[:_DIGEST]
         # git allows no ".." and "." last
         slug = re.sub(r"[^A-Za-z0-9_.+=-]|\.(?=\.|$)", "_", label)
         experiment = f"{name}-{slug}-{'' if seed is None else f's{seed}-'}{digest}"
@@ -112,5 +112,5 @@ def _hydra_value(value: object) -> str:
     if not isinstance(value, str):
         raise InputError(f"{shorten(value)}: no value that a setting can have")
     # Within quotes only a quote is escaped, and the backslashes right before one.
-    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), value)
+    escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + ("\\'" if match[2] else ""), value)
     return f"'{escaped}'"

@@ -76,13 +76,13 @@ def against_baseline(
     items: pd.DataFrame, baseline: str, labels: Sequence[str], half: HalfName, how: Resampling
 ) -> Paired:
     """Every point less the baseline by the same settings; points without it are left out."""
-    found = {}
+    by_label = {}
     for label in labels:
         rows = items[items["point"] == label]
         differences = paired_differences(wide(rows, baseline), wide(rows, HALVES[half].result), how)
         if differences:
-            found[label] = differences
-    return found
+            by_label[label] = differences
+    return by_label
 
 
 def _paired_csv(paired: dict[str, Paired]) -> str:
@@ -129,9 +129,9 @@ def _document(
         blocks.append("Failed, hence left out:")
         blocks.append("\n".join(f"- {point}: {point.error}" for point in sweep.failed))
     blocks.append("![Plots](plots.png)")
-    said = "the present settings" if base.as_present else "the first point"
+    standing = "the present settings" if base.as_present else "the first point"
     for name, points in paired.items():
-        what = said if name == base.label else "a baseline, by each point's own settings"
+        what = standing if name == base.label else "a baseline, by each point's own settings"
         if points:
             blocks += _paired_section(f"## Against `{name}` ({what})", metrics, points)
     return "\n\n".join(blocks) + "\n"
@@ -153,9 +153,9 @@ def _paired_section(title: str, metrics: Sequence[str], paired: Paired) -> list[
     ]
 
 
-def _paired_cell(found: Difference | None) -> str:
-    if found is None:
+def _paired_cell(paired: Difference | None) -> str:
+    if paired is None:
         return "–"
-    difference = found.difference
+    difference = paired.difference
     text = f"{difference.mean:+.3g} [{difference.low:+.3g}, {difference.high:+.3g}]"
-    return f"**{text}** {found.verdict}" if found.beyond_noise else text
+    return f"**{text}** {paired.verdict}" if paired.beyond_noise else text

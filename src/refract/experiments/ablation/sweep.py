@@ -98,8 +98,8 @@ def _reusing(point: Point, finished: set[str]) -> Point:
     same = sorted(name for name in finished if name.endswith(ending))
     if not same:
         return point
-    own = point.experiment if point.experiment in same else same[0]
-    return replace(point, experiment=own, reused=True)
+    twin = point.experiment if point.experiment in same else same[0]
+    return replace(point, experiment=twin, reused=True)
 
 
 def wait(queue: ExperimentQueue, points: Sequence[Point], jobs: int, title: str) -> list[Point]:
@@ -117,8 +117,8 @@ def wait(queue: ExperimentQueue, points: Sequence[Point], jobs: int, title: str)
                 if error:  # at once: the others may take hours yet
                     tqdm.write(f"{point} failed: {error} (dvc queue logs {name})")
             running = [str(pending[name]) for name in status.named(RUNNING, pending)]
-            told = f"running {', '.join(running) or 'none'}"
-            progress.set_postfix_str(told, refresh=told != progress.postfix)
+            state = f"running {', '.join(running) or 'none'}"
+            progress.set_postfix_str(state, refresh=state != progress.postfix)
             if status.named(QUEUED, pending) and status.active + status.idle < jobs:
                 queue.start_workers(jobs)
             if pending:

@@ -76,10 +76,10 @@ def decimals(largest: float) -> int:
 
 def _count(summary: pd.DataFrame, row: str) -> str:
     """How many items, and seeds if several, a row's means are over; a range if metrics differ."""
-    own = summary[summary["row"] == row]
-    if own.empty:
+    of_row = summary[summary["row"] == row]
+    if of_row.empty:
         return _NONE
-    counts = [own["count"], *([own["seeds"]] if summary["seeds"].max() > 1 else [])]
+    counts = [of_row["count"], *([of_row["seeds"]] if summary["seeds"].max() > 1 else [])]
     ends = [(int(values.min()), int(values.max())) for values in counts]
     return " x ".join(str(high) if low == high else f"{low}-{high}" for low, high in ends)
 

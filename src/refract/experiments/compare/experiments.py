@@ -38,8 +38,10 @@ def compare(
     """
     settings = changed_settings(repo, a, b)
     files = changed_files(repo, a, b, pipeline_inputs(repo, settings=False))
-    found = {half: compare_half(repo, a, b, half, how) for half in halves}
-    present = {half: differences for half, differences in found.items() if differences is not None}
+    by_half = {half: compare_half(repo, a, b, half, how) for half in halves}
+    present = {
+        half: differences for half, differences in by_half.items() if differences is not None
+    }
     if not present:
         wanted = " or ".join(HALVES[half].table for half in halves)
         raise InputError(f"neither {a} nor {b} has {wanted}; run the pipeline there (dvc repro)")
@@ -79,10 +81,10 @@ def changed_settings(repo: Repo, a: Revision, b: Revision) -> Settings:
     """Settings that differ, of every file that DVC reads settings from."""
     try:
         names = {"a_rev": a.sha or a.name, "b_rev": b.sha or b.name}
-        found = repo.params.diff(**names).get("diff", {}) if a.sha != b.sha else {}
+        difference = repo.params.diff(**names).get("diff", {}) if a.sha != b.sha else {}
     except DvcException as error:
         raise InputError(f"settings of {a} and {b} cannot be read: {error}") from error
     settings: Settings = {}
-    for values in found.values():
+    for values in difference.values():
         settings |= {key: (value["old"], value["new"]) for key, value in values.items()}
     return dict(sorted(settings.items()))

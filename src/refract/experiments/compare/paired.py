@@ -71,8 +71,10 @@ def paired_differences(
     """
     items = a.index.intersection(b.index)
     metrics = [metric for metric in a.columns if metric in b.columns]
-    found = (_difference(m, a.loc[items, m], b.loc[items, m], how, direction(m)) for m in metrics)
-    return [difference for difference in found if difference is not None]
+    differences = (
+        _difference(m, a.loc[items, m], b.loc[items, m], how, direction(m)) for m in metrics
+    )
+    return [difference for difference in differences if difference is not None]
 
 
 def _difference(

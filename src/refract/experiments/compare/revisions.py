@@ -90,13 +90,13 @@ def pipeline_inputs(repo: Repo, *, settings: bool = True) -> list[str]:
     """
     root = Path(repo.root_dir)
     stages = [stage for stage in repo.index.stages if stage.path_in_repo == PIPELINE]
-    found = {
+    paths = {
         Path(dependency.fs_path)
         for stage in stages
         for dependency in stage.deps
         if settings or not isinstance(dependency, ParamsDependency)
     }
-    inside = (path.relative_to(root).as_posix() for path in found if path.is_relative_to(root))
+    inside = (path.relative_to(root).as_posix() for path in paths if path.is_relative_to(root))
     return sorted({PIPELINE, *inside})
 
 
