@@ -37,7 +37,7 @@ from benchmarks.full_scale_parts import (
 )
 from benchmarks.memory import peak_bytes
 from benchmarks.tables import describe_machine, markdown_table
-from benchmarks.timing import CLOCKS, Timings, synchronise, time_interleaved
+from benchmarks.timing import CLOCKS, Timings, add_measuring_options, synchronise, time_interleaved
 from refract.base.errors import InputError
 from refract.base.yaml_files import parse_yaml
 from refract.models.determinism import make_deterministic
@@ -177,8 +177,7 @@ def table_rows(model: str, options: str, parts: Parts, sums: Weights, gpu: bool)
             base = BASES.get(name)
             ratio = ["", "", ""]
             if base in needed:
-                low, high = timings.ratio_range(name, base)
-                ratio = [f"{timings.ratio(name, base):.3f}", base, f"{low:.2f} to {high:.2f}"]
+                ratio = [f"{timings.ratio(name, base):.3f}", base, timings.ratio_range(name, base)]
             peak = max(parts.peaks[part] for part in weights)
             memory = f"{peak / 2**30:.1f}" if gpu else f"{peak / 2**20:.0f}"
             cells = [f"{timings.median(name):.3g}", *ratio, memory]
@@ -305,9 +304,7 @@ def parse() -> argparse.Namespace:
         help="further rows with these settings of the models; may be repeated",
     )  # fmt: skip
     parser.add_argument("--profile", action="store_true", help="tables of torch.profiler too")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: of this process")
-    parser.add_argument("--threads", type=int, default=None)
+    add_measuring_options(parser, repeats=5)
     options = parser.parse_args()
     if options.video is None and options.image is None:
         parser.error("--video or --image: one of them at least is needed")

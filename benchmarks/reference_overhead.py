@@ -23,7 +23,7 @@ from torch import Tensor
 from benchmarks.concat_attention import MASKS, Mask
 from benchmarks.memory import live_peak_bytes
 from benchmarks.tables import describe_machine, markdown_table
-from benchmarks.timing import CLOCKS, Timings, time_interleaved
+from benchmarks.timing import CLOCKS, Timings, add_measuring_options, time_interleaved
 from benchmarks.wan_step import Shape, Step, reference_flops, step_flops
 from refract.models.determinism import make_deterministic
 from refract.pipeline.device import pick_device
@@ -75,14 +75,13 @@ def beyond_share(timings: Timings) -> float:
 
 
 def stock_row(shape: Shape, batch: int, reference: int, timings: Timings) -> list[object]:
-    low, high = timings.ratio_range(OURS, STOCK)
     arithmetic = reference_flops(shape, batch, reference) / step_flops(shape, batch)
     return [
         batch,
         reference,
         timings.median(STOCK),
         timings.ratio(OURS, STOCK),
-        f"{low:.2f} to {high:.2f}",
+        timings.ratio_range(OURS, STOCK),
         timings.ratio(KERNEL, STOCK),
         arithmetic,
         beyond_share(timings),
@@ -91,11 +90,10 @@ def stock_row(shape: Shape, batch: int, reference: int, timings: Timings) -> lis
 
 def concat_row(mask: Mask, timings: Timings, memory: dict[str, int], apart: float) -> list[object]:
     name = concat_name(mask)
-    low, high = timings.ratio_range(OURS, name)
     return [
         name,
         timings.ratio(OURS, name),
-        f"{low:.2f} to {high:.2f}",
+        timings.ratio_range(OURS, name),
         timings.ratio(BARE, name) if BARE in timings.seconds else "",
         f"{memory[OURS] / 2**20:.0f}",
         f"{memory[name] / 2**20:.0f}",
@@ -156,9 +154,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--reference", type=int, nargs="+", default=[500, 1560], help="tokens")
     parser.add_argument("--what", nargs="+", choices=["step", "layer"], default=["step", "layer"])
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
-    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: of this process")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=None)
+    add_measuring_options(parser, repeats=5)
     return parser.parse_args()
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from benchmarks.memory import extra_peak_bytes
 from benchmarks.tables import describe_machine, markdown_table
-from benchmarks.timing import Timings, time_interleaved
+from benchmarks.timing import CLOCKS, Timings, add_measuring_options, time_interleaved
 from refract.infrared.adapter.attention_maps import attention_weights
 from refract.infrared.adapter.semantic_attention import POSITIONS, Position, SemanticCrossAttention
 from refract.models.determinism import make_deterministic
@@ -65,7 +65,9 @@ def compare(
         return lambda: torch.no_grad()(form)(image, semantic, grid, grid)
 
     calls = {name: call(form) for name, form in forms.items()}
-    timings = time_interleaved(calls, repeats=options.repeats, device=device)
+    timings = time_interleaved(
+        calls, repeats=options.repeats, device=device, clock=CLOCKS[options.clock]
+    )
     memory = {name: extra_peak_bytes(each, device) for name, each in calls.items()}
     with torch.no_grad():
         first, second = (form(image, semantic, grid, grid) for form in forms.values())
@@ -88,12 +90,11 @@ def written_out(layer: SemanticCrossAttention) -> Layer:
 
 
 def _cells(name: str, timings: Timings, memory: dict[str, int]) -> list[object]:
-    low, high = timings.ratio_range(name, _WRITTEN_OUT)
     return [
         name,
         timings.median(name),
         timings.ratio(name, _WRITTEN_OUT),
-        f"{low:.2f} to {high:.2f}",
+        timings.ratio_range(name, _WRITTEN_OUT),
         f"{memory[name] / 2**20:.0f}",
         memory[name] / memory[_WRITTEN_OUT],
     ]
@@ -105,8 +106,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--side", type=int, default=32, help="tokens a panel side; 512 px: 32")
     parser.add_argument("--heads", type=int, default=8)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=None)
+    add_measuring_options(parser, repeats=5)
     return parser.parse_args()
 
 

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.tables import describe_machine, markdown_table
-from benchmarks.timing import CLOCKS, Timings, time_interleaved
+from benchmarks.timing import CLOCKS, Timings, add_measuring_options, time_interleaved
 from refract.base.errors import InputError
 from refract.editing.cases.latent_case import LatentCaseEdit
 from refract.editing.cases.models import EditModels
@@ -154,14 +154,13 @@ def table(
     """One row a threshold, against the run without a cache; PSNR over all pictures together."""
     rows: list[list[object]] = []
     for threshold in thresholds:
-        low, high = timings.ratio_range(str(threshold), _EXACT)
         same = np.array_equal(made[threshold], exact)
         rows.append(
             [
                 threshold,
                 f"{skipped[threshold]:.0%}",
                 timings.ratio(str(threshold), _EXACT),
-                f"{low:.2f} to {high:.2f}",
+                timings.ratio_range(str(threshold), _EXACT),
                 "the same bytes"
                 if same
                 else f"{psnr(to_unit(made[threshold]), to_unit(exact)):.1f}",
@@ -245,9 +244,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--triptychs", type=Path, default=Path("out/triptychs"))
     parser.add_argument("--scenes", type=int, default=4)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--clock", choices=tuple(CLOCKS), default="cpu")
-    parser.add_argument("--threads", type=int, default=1)
+    add_measuring_options(parser, repeats=3, clock="cpu", threads=1)
     return parser.parse_args()
 
 

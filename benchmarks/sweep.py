@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.tables import describe_machine, markdown_table
-from benchmarks.timing import CLOCKS, Timings, time_interleaved
+from benchmarks.timing import CLOCKS, Timings, add_measuring_options, time_interleaved
 from refract.base.errors import InputError
 from refract.editing.cases.latent_case import LatentCaseEdit, reference_settings
 from refract.editing.cases.models import EditModels
@@ -128,7 +128,6 @@ def table(timings: Timings, passes: dict[str, int]) -> str:
     """One row each of the first edit and the new point."""
     rows: list[list[object]] = []
     for name in (FIRST, POINT):
-        low, high = timings.ratio_range(name, FIRST)
         rows.append(
             [
                 name,
@@ -136,7 +135,7 @@ def table(timings: Timings, passes: dict[str, int]) -> str:
                 passes[name] / passes[FIRST],
                 timings.median(name),
                 timings.ratio(name, FIRST),
-                f"{low:.2f} to {high:.2f}",
+                timings.ratio_range(name, FIRST),
             ]
         )
     header = ["", "forward passes", "passes, x", "s", "time, x", "lowest to highest"]
@@ -204,9 +203,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--case", default="red-mug-to-dotted-blue")
     parser.add_argument("--cases", type=Path, default=Path("data/cases.yaml"))
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: of this process")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=None)
+    add_measuring_options(parser, repeats=5)
     return parser.parse_args()
 
 

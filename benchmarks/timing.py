@@ -3,6 +3,7 @@
 See also `benchmarks.memory` and `benchmarks.tables`.
 """
 
+import argparse
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -33,11 +34,11 @@ class Timings:
         pairs = zip(self.seconds[name], self.seconds[base], strict=True)
         return median(own / other for own, other in pairs)
 
-    def ratio_range(self, name: str, base: str) -> tuple[float, float]:
-        """Lowest and highest ratio of a round."""
+    def ratio_range(self, name: str, base: str) -> str:
+        """Lowest and highest ratio of a round, for a table."""
         pairs = zip(self.seconds[name], self.seconds[base], strict=True)
         ratios = [own / other for own, other in pairs]
-        return min(ratios), max(ratios)
+        return f"{min(ratios):.2f} to {max(ratios):.2f}"
 
 
 def time_interleaved(
@@ -69,6 +70,19 @@ def time_interleaved(
             if turn >= 0:
                 seconds[name].append(taken)
     return Timings(seconds)
+
+
+def add_measuring_options(
+    parser: argparse.ArgumentParser,
+    *,
+    repeats: int,
+    clock: str = "wall",
+    threads: int | None = None,
+) -> None:
+    """--repeats, --clock and --threads with these defaults."""
+    parser.add_argument("--repeats", type=int, default=repeats, help="interleaved rounds")
+    parser.add_argument("--clock", choices=CLOCKS, default=clock, help="cpu: of this process")
+    parser.add_argument("--threads", type=int, default=threads, help="CPU threads of torch")
 
 
 def synchronise(device: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.memory import extra_peak_bytes
 from benchmarks.tables import describe_machine, markdown_table
-from benchmarks.timing import Timings, time_interleaved
+from benchmarks.timing import CLOCKS, Timings, add_measuring_options, time_interleaved
 from benchmarks.training_parts import TrainingParts, build_parts
 from benchmarks.workspace import ROOT, Workspace, street_settings
 from refract.models.determinism import make_deterministic
@@ -43,7 +43,12 @@ def main() -> None:
             Path(folder, "state"),
             device,
         )
-        timings = time_interleaved(alternatives(parts), repeats=options.repeats, device=device)
+        timings = time_interleaved(
+            alternatives(parts),
+            repeats=options.repeats,
+            device=device,
+            clock=CLOCKS[options.clock],
+        )
         print(_facts(options, parts, device))
         print(markdown_table(*table(timings, _extra_memory(parts, device))))
 
@@ -66,14 +71,13 @@ def table(timings: Timings, extra: dict[str, int | None]) -> tuple[list[str], li
     header = ["part", "s", "of a cached step", "lowest to highest", "extra peak MiB"]
     rows: list[list[object]] = []
     for name in timings.seconds:
-        low, high = timings.ratio_range(name, _CACHED)
         peak = extra.get(name)
         rows.append(
             [
                 name,
                 timings.median(name),
                 timings.ratio(name, _CACHED),
-                f"{low:.2f} to {high:.2f}",
+                timings.ratio_range(name, _CACHED),
                 "" if peak is None else f"{peak / 2**20:.0f}",
             ]
         )
@@ -120,9 +124,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--dtype", default="float32", help="of the weights")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--panel-px", type=int, default=128, help="side of a panel")
-    parser.add_argument("--repeats", type=int, default=15)
     threads = os.environ.get("REFRACT_THREADS", "1")
-    parser.add_argument("--threads", type=int, default=int(threads), help="CPU threads of torch")
+    add_measuring_options(parser, repeats=15, threads=int(threads))
     return parser.parse_args()
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from benchmarks.step_cache import CachedPictures, InfraredParams
 from benchmarks.tables import describe_machine, markdown_table
-from benchmarks.timing import CLOCKS, Timings, time_interleaved
+from benchmarks.timing import CLOCKS, Timings, add_measuring_options, time_interleaved
 from refract.evaluation.measures.image import psnr, to_unit
 from refract.infrared.inference.generator import SceneTokens
 from refract.models.determinism import make_deterministic
@@ -90,8 +90,7 @@ def row(
     value = psnr(to_unit(made.pictures(None)), to_unit(plain.pictures(None)))
     time: list[object] = ["", ""]
     if name in _TRAINED:
-        low, high = timings.ratio_range(name, _PLAIN)
-        time = [timings.ratio(name, _PLAIN), f"{low:.2f} to {high:.2f}"]
+        time = [timings.ratio(name, _PLAIN), timings.ratio_range(name, _PLAIN)]
     error = velocity_error(made, plain, at)
     held = (stored_bytes(made.transformer) - lora) / 2**20
     return [name, held, error, "" if name == _PLAIN else f"{value:.1f}", *time]
@@ -138,9 +137,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--triptychs", type=Path, default=Path("out/triptychs"))
     parser.add_argument("--scenes", type=int, default=4)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--clock", choices=tuple(CLOCKS), default="cpu")
-    parser.add_argument("--threads", type=int, default=1)
+    add_measuring_options(parser, repeats=5, clock="cpu", threads=1)
     return parser.parse_args()
 
 
