@@ -11,3 +11,5 @@ from refract.infrared.adapter.semantic_attention import (
 from refract.infrared.adapter.stock_pipeline import infrared_half as infrared_half
 from refract.infrared.adapter.stock_pipeline import load_into_pipeline as load_into_pipeline
 from refract.triptychs.panels.triptych import split_triptych as split_triptych
+
+__all__: list[str]
