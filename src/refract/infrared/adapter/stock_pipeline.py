@@ -13,9 +13,6 @@ where the training took the mode. It cannot be handed tokens instead, since it r
 `masked_image_latents` beside an image, and fails without an image.
 """
 
-import refract.models.torchvision_compat  # noqa: F401  (before diffusers)
-
-# isort: split
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import FluxTransformer2DModel
 from einops import rearrange
 from numpy.typing import NDArray
 from PIL import Image
@@ -35,12 +31,12 @@ from refract.infrared.adapter.fill_conditioning import encode_masked, fuse_pixel
 from refract.infrared.adapter.model import InfraredModel
 from refract.infrared.adapter.semantic_attention import KeyValue
 from refract.infrared.adapter.semantic_conditioning import SemanticConditioning
+from refract.infrared.adapter.stock_checks import check_base, check_types, fill_transformer
 from refract.media.given_pictures import GivenPicture, map_colours, photo_pixels
 from refract.media.gray_levels import quantise
 from refract.media.panel_pixels import square_panel
 from refract.models.flux_fill import FillVae
-from refract.models.flux_tokens import VAE_SCALE, pack_latents
-from refract.models.identity import model_identity
+from refract.models.flux_tokens import pack_latents
 
 SCENE_KEY = "infrared_scene"  # of joint_attention_kwargs
 _MASKED_LEVEL = 128  # of the blank half; `MASKED_PIXEL` in 8 bits
@@ -132,7 +128,7 @@ class PipelineAdapter:
         a pipeline whose text encoder and VAE have different types.
         """
         self._autocast.close()  # left open where a forward was interrupted from the keyboard
-        _check_types(self.pipeline)
+        check_types(self.pipeline)
         prompt = prompt or self.config.prompt
         if prompt is None:
             raise InputError("prompt: needed, the adapter was trained with one for each picture")
@@ -267,9 +263,9 @@ def load_into_pipeline(
     """
     folder = Path(folder)
     config = read_config(folder)
-    transformer = _fill_transformer(pipeline)
+    transformer = fill_transformer(pipeline)
     if match_training:
-        _check_base(pipeline, config, folder)
+        check_base(pipeline, config, folder)
     try:
         model = load_adapter(folder, lambda: transformer.eval().requires_grad_(False), config)
     except BaseException:
@@ -288,57 +284,6 @@ def infrared_half(diptych: Image.Image | NDArray[np.floating[Any]]) -> Image.Ima
         diptych = np.asarray(diptych.convert("RGB")) / 255
     right = torch.tensor(diptych[:, diptych.shape[1] // 2 :])
     return Image.fromarray(quantise(2 * right.mean(-1) - 1, 8))
-
-
-def _fill_transformer(pipeline: Any) -> FluxTransformer2DModel:
-    """The transformer of a pipeline the adapter can go into; InputError if there is none."""
-    transformer = getattr(pipeline, "transformer", None)
-    name = type(pipeline).__name__
-    if not isinstance(transformer, FluxTransformer2DModel):
-        raise InputError(f"{name}: has no FLUX transformer; a FluxFillPipeline is needed")
-    channels, out = transformer.config.in_channels, transformer.config.out_channels
-    if channels != 6 * (out or channels):
-        raise InputError(
-            f"{name}: its transformer reads {channels} channels and gives {out or channels}, "
-            "a FLUX Fill model reads six times as many as it gives"
-        )
-    if pipeline.vae_scale_factor != VAE_SCALE:
-        raise InputError(f"{name}: its VAE reduces by {pipeline.vae_scale_factor}, not {VAE_SCALE}")
-    if loras := sorted(getattr(transformer, "peft_config", {})):
-        raise InputError(
-            f"{name}: already has a LoRA ({', '.join(loras)}); take it off first, an infrared "
-            "adapter with remove(), any other with pipeline.unload_lora_weights()"
-        )
-    if transformer.device.type == "meta":
-        raise InputError(f"{name}: offloaded module by module; use enable_model_cpu_offload()")
-    return transformer
-
-
-def _check_base(pipeline: Any, config: AdapterConfig, folder: Path) -> None:
-    """InputError where the manifest of the pipeline's folder is not that of the training's base."""
-    path = pipeline.name_or_path
-    known = path is not None and (Path(path) / "manifest.json").is_file()
-    if not known or not config.model_identity.startswith("manifest:"):
-        return
-    identity = model_identity(str(path), None)
-    if identity != config.model_identity:
-        raise InputError(
-            f"{path}: is {identity}, the adapter in {folder} was trained on "
-            f"{config.model_identity}; pass match_training=False to go on"
-        )
-
-
-def _check_types(pipeline: Any) -> None:
-    """InputError where the pipeline, which hands its VAE the type of the text, would fail there.
-
-    Left to itself `from_pretrained` loads text encoders as stored and all else in float32.
-    """
-    text, vae = getattr(pipeline.text_encoder_2, "dtype", None), pipeline.vae.dtype
-    if text not in (None, vae):
-        raise InputError(
-            f"{type(pipeline).__name__}: its text encoder is {text}, its VAE {vae}; load the whole "
-            "in one type, as from_pretrained(..., dtype=torch.float32) does"
-        )
 
 
 def _tensor(pixels: NDArray[np.uint8]) -> Tensor:
