@@ -37,7 +37,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Workers share the list of tests by halves and then take from the end of each other's: what takes
 # longest goes first, so that no worker has it left when the others are done.
-_LONGEST = ("test_lint.py", "test_pipeline.py", "test_item_processes.py", "test_fsdp_training.py")
+_LONGEST = (
+    "test_lint.py", "test_pipeline.py", "test_snippets.py", "test_item_processes.py",
+    "test_fsdp_training.py",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
