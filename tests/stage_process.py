@@ -87,7 +87,7 @@ class ModuleProcess:
     def send_signal(self, number: int) -> None:
         os.kill(self.pid, number)
 
-    def wait(self, timeout: float = 300) -> Done:
+    def wait(self, timeout: float = 900) -> Done:
         """What came of it; it is killed at the end of `timeout` seconds."""
         self._process.join(timeout)
         code = self._process.exitcode

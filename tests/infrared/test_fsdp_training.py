@@ -59,7 +59,7 @@ def sharded(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Finishe
          "-m", "tests.infrared.launched_as_on_gpus", *stage],
         cwd=ROOT,
         env=os.environ | {"REFRACT_DEVICE": "cpu", "REFRACT_STATE": str(folder / "state")},
-        capture_output=True, text=True, timeout=300,
+        capture_output=True, text=True, timeout=900,
     )  # fmt: skip
     said = done.stderr
     assert done.returncode == 0, said

@@ -56,7 +56,7 @@ def two(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Finished:
         env=os.environ | {"REFRACT_DEVICE": "cpu", "REFRACT_STATE": str(folder / "state")},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr
     return Finished(folder / "two", folder / "state", done.stderr)

@@ -78,7 +78,7 @@ def launch(*stage: str, code: int = 0, **variables: str) -> str:
     own = {"REFRACT_DEVICE": "cpu", "REFRACT_PROCESSES": "2"}
     done = subprocess.run(
         [sys.executable, "-m", *stage], cwd=ROOT, env=os.environ | own | variables,
-        capture_output=True, text=True, check=False, timeout=300,
+        capture_output=True, text=True, check=False, timeout=900,
     )  # fmt: skip
     assert done.returncode == code, done.stderr
     return done.stderr
