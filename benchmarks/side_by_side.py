@@ -19,9 +19,8 @@ from importlib import import_module
 from pathlib import Path
 from statistics import mean, median
 
-from benchmarks.machine import describe_machine
-from benchmarks.table import markdown_table
-from benchmarks.workspace import ROOT, Workspace, model_path, street_settings
+from benchmarks.tables import describe_machine, markdown_table
+from benchmarks.workspace import ROOT, Workspace, street_settings
 
 _CHOICES = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "REFRACT_THREADS")
 # GOMP_SPINCOUNT is libgomp's own default here: set, it keeps `share_cores` from doing anything.
@@ -78,8 +77,8 @@ def table(
 def _workspace(folder: Path, options: argparse.Namespace) -> Workspace:
     changes = {
         "prepare_triptychs": street_settings(folder, 128),
-        "infrared_model": {"path": model_path("backbones/flux-fill-micro")},
-        "video_model": {"path": model_path("backbones/wan-micro")},
+        "infrared_model": {"path": str(ROOT / "backbones" / "flux-fill-micro")},
+        "video_model": {"path": str(ROOT / "backbones" / "wan-micro")},
         "ir_adapter": {"steps": options.steps},
     }
     workspace = Workspace.create(folder, changes)

@@ -65,7 +65,7 @@ def announce(folder: Path) -> FileLock:
     """The lock by which other runs know of this one, as long as it is held."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / f"{os.getpid()}-{uuid4().hex[:12]}.lock")
-    lock.acquire(timeout=0)
+    lock.acquire()  # one who counts may have it for a moment, before it is ours
     return lock
 
 
