@@ -46,10 +46,10 @@ def _likeness(name: str, key: str, model: str, source: str) -> dict[str, MetricD
 
 
 def _clip(key: str) -> dict[str, MetricDefinition]:
-    by_micro = "" if key == "clip" else " by the micro CLIP"
-    return _likeness(f"CLIP-I{by_micro}", key, _CLIP[key], "Ruiz et al. 2023 (DreamBooth)") | {
+    judged_by = "" if key == "clip" else " by the micro CLIP"
+    return _likeness(f"CLIP-I{judged_by}", key, _CLIP[key], "Ruiz et al. 2023 (DreamBooth)") | {
         f"product.{key}_t": MetricDefinition(
-            f"CLIP-T{by_micro}: cosine of the whole frame to the target prompt, -1 to 1, not "
+            f"CLIP-T{judged_by}: cosine of the whole frame to the target prompt, -1 to 1, not "
             f"scaled, by {_CLIP[key]}; Hessel et al. 2021 (CLIPScore); a prompt that leaves the "
             "look to the photo asks for little",
             "higher",
