@@ -23,7 +23,7 @@ from PIL import Image
 from benchmarks.tables import describe_machine, markdown_table
 from benchmarks.workspace import Workspace
 from refract.base.yaml_files import parse_yaml, read_yaml
-from refract.evaluation.measures.bootstrap import mean_interval
+from refract.evaluation.measures.bootstrap import Resampling, mean_interval
 from refract.evaluation.measures.colour import colour_histogram, histogram_overlap, lab_pixels
 from refract.evaluation.measures.image import psnr, ssim, to_unit
 from refract.experiments.ablation.grids import check_key, with_dotted_keys
@@ -302,7 +302,7 @@ def report(results: Sequence[Mapping[str, Frames]], truths: Sequence[Frames]) ->
 
 
 def _interval(values: Sequence[float]) -> str:
-    found = mean_interval(values, resamples=_RESAMPLES, seed=0)
+    found = mean_interval(values, Resampling(_RESAMPLES, 0))
     return f"{found.mean:.3g} [{found.low:.3g}, {found.high:.3g}]" if found else ""
 
 

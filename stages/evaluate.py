@@ -29,7 +29,7 @@ def main() -> None:
     from refract.evaluation.job import evaluate
     from refract.evaluation.judge import load_judge
     from refract.models.determinism import make_deterministic
-    from refract.report.building import write_report
+    from refract.report.building import ReportInputs, write_report
 
     # A metric's tensors are small: a second thread gains little, and where cores are shared
     # waiting for it made this stage ten times slower.
@@ -39,7 +39,8 @@ def main() -> None:
         for name in ("triptychs", "infrared", "banks", "edits", "metrics", "plots")
     }
     evaluate(load_judge(params.evaluate, params.seed), cases, **outputs)
-    write_report(paths.report, params=paths.params, cases=paths.cases, **outputs)
+    inputs = ReportInputs(params=paths.params, cases=paths.cases, **outputs)
+    write_report(paths.report, inputs)
 
 
 if __name__ == "__main__":

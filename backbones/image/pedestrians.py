@@ -17,7 +17,7 @@ from scipy.ndimage import binary_dilation
 from backbones.options import begin, recipe_parser
 from backbones.worlds.street import PALETTE
 from backbones.worlds.street_layout import CLASSES
-from refract.evaluation.infrared.scenes import Gray, TrueScene, load_predictions, load_scenes
+from refract.evaluation.infrared.scenes import Gray, TrueScene, load_scenes, predictions
 
 _RING_PX = 6
 _FEWEST_PX = 20  # of pedestrians in a scene that counts
@@ -38,7 +38,9 @@ def contrast(picture: Gray, mask: Mask) -> float:
     return float(picture[mask].mean() - picture[ring].mean())
 
 
-def contrast_ratios(scenes: Sequence[TrueScene], pictures: list[Gray]) -> dict[str, list[float]]:
+def contrast_ratios(
+    scenes: Sequence[TrueScene], pictures: Sequence[Gray]
+) -> dict[str, list[float]]:
     """Generated over true contrast of every scene that counts, by time of day."""
     ratios: dict[str, list[float]] = {}
     for scene, picture in zip(scenes, pictures, strict=True):
@@ -56,7 +58,7 @@ def main() -> None:
     parser.add_argument("--infrared", type=Path, required=True, help="folder of <id>.png")
     options = begin(parser)
     scenes = load_scenes(options.triptychs, "test")
-    ratios = contrast_ratios(scenes, load_predictions(options.infrared, scenes))
+    ratios = contrast_ratios(scenes, predictions(options.infrared, scenes))
     figures = {
         daytime: {"median": float(np.median(found)), "scenes": len(found)}
         for daytime, found in ratios.items()

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from backbones.video.edit_pairs import Pair
 from backbones.video.reader_model import Reader, read_clips
-from refract.evaluation.measures.bootstrap import mean_interval
+from refract.evaluation.measures.bootstrap import Resampling, mean_interval
 from refract.evaluation.measures.product import (
     ProductPhoto,
+    background_measures,
     background_region,
-    background_scores,
-    colour_scores,
+    colour_measures,
 )
 from refract.media.product_foreground import separate_product
 
@@ -62,9 +62,9 @@ def recolour_scores(reader: Reader, clips: NDArray[np.uint8], pairs: Sequence[Pa
     for clip, mask, pair in zip(clips, masks, pairs, strict=True):
         photo = ProductPhoto(pair.photo, separate_product(pair.photo))
         background = background_region([pair.target_mask, pair.source_mask], _DILATE_PX)
-        found = background_scores(clip, pair.video, background)
+        found = background_measures(clip, pair.video, background).scores
         if photo.foreground is not None:
-            found |= colour_scores(clip, pair.target_mask, photo)
+            found |= colour_measures(clip, pair.target_mask, photo).scores
         found["centroid_error_px"] = centroid_error(mask, pair.target_mask)
         found["iou_to_target"] = mask_iou(mask, pair.target_mask)
         for metric, value in found.items():
@@ -77,7 +77,7 @@ def summary(by_seed: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, Any]:
     table: dict[str, Any] = {}
     for metric in by_seed[0]:
         values = np.array([scores[metric] for scores in by_seed])  # (seeds, pairs)
-        interval = mean_interval(values.mean(0).tolist(), resamples=_RESAMPLES, seed=0)
+        interval = mean_interval(values.mean(0).tolist(), Resampling(_RESAMPLES, 0))
         table[metric] = {
             **({} if interval is None else asdict(interval)),
             "by_seed": np.nanmean(values, 1).tolist(),

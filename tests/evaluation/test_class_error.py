@@ -3,11 +3,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refract.evaluation.infrared.class_error import ClassErrors, SceneResampling, class_errors
+from refract.evaluation.infrared.class_error import ClassErrors, class_errors
 from refract.evaluation.infrared.semantic_classes import find_classes
+from refract.evaluation.measures.bootstrap import Resampling
 
 RED, BLUE, GREEN = (200, 0, 0), (0, 0, 200), (0, 200, 0)
-DRAWN = SceneResampling(resamples=200)
+DRAWN = Resampling(resamples=200)
 
 
 def _errors(seed: int, scenes: int = 5) -> tuple[ClassErrors, np.ndarray, np.ndarray, np.ndarray]:
@@ -52,7 +53,7 @@ def test_intervals_hold_their_mean_and_repeat() -> None:
     macro = errors.macro_interval("run", DRAWN)
     assert macro is not None and macro.low < macro.mean < macro.high
     assert macro.mean == pytest.approx(by_class(errors).mean())
-    assert macro != errors.macro_interval("run", SceneResampling(200, seed=1))
+    assert macro != errors.macro_interval("run", Resampling(200, seed=1))
 
 
 def test_a_small_class_that_is_wrong_weighs_as_much_as_a_large_one() -> None:

@@ -8,9 +8,9 @@ from refract.evaluation.edits.evaluation import (
     edit_metrics,
     strength_key,
 )
-from refract.evaluation.measures.bootstrap import mean_interval
+from refract.evaluation.measures.bootstrap import Resampling, mean_interval
 
-INTERVAL = partial(mean_interval, resamples=100, seed=0)
+INTERVAL = partial(mean_interval, how=Resampling(100, 0))
 OVERLAP, BACKGROUND = "product.histogram_overlap", "background.psnr"
 
 

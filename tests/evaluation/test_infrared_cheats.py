@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from refract.evaluation.infrared.class_error import SceneResampling, class_errors
+from refract.evaluation.infrared.class_error import class_errors
 from refract.evaluation.infrared.scenes import Gray
 from refract.evaluation.infrared.scores import InfraredScorer
 from refract.evaluation.infrared.semantic_classes import find_classes
+from refract.evaluation.measures.bootstrap import Resampling
 from refract.evaluation.measures.set_distance import frechet_distance
 from tests.tiny.street_pictures import VEHICLE, street_scene, with_moved_vehicles
 
@@ -31,7 +32,10 @@ SCORER = InfraredScorer(SCENES, NoDistance())
 
 
 def _means(pictures: Sequence[Gray]) -> dict[str, float]:
-    return {metric: float(np.mean(values)) for metric, values in SCORER.scores(pictures).items()}
+    return {
+        metric: float(np.mean(values))
+        for metric, values in SCORER.scores({"": pictures})[""].items()
+    }
 
 
 def _noisy(deviation: float) -> list[Gray]:
@@ -107,7 +111,7 @@ def test_a_missing_pedestrian_hides_in_l1_and_shows_in_class_l1() -> None:
     )
     plain = {name: _means(pictures)["l1"] for name, pictures in
              (("without", without), ("noisy", _noisy(20)))}  # fmt: skip
-    macro = {name: errors.macro_interval(name, SceneResampling(100)) for name in plain}
+    macro = {name: errors.macro_interval(name, Resampling(100)) for name in plain}
     assert plain["without"] < plain["noisy"]
     assert macro["without"] is not None and macro["noisy"] is not None
     assert macro["without"].mean > 2 * macro["noisy"].mean

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refract.evaluation.infrared.class_error import SceneResampling, class_errors
+from refract.evaluation.infrared.class_error import class_errors
 from refract.evaluation.infrared.definitions import DEFINITIONS, definition_of
 from refract.evaluation.infrared.evaluation import (
     CLASS_COLUMNS,
@@ -21,12 +21,13 @@ from refract.evaluation.infrared.evaluation import (
 from refract.evaluation.infrared.scenes import TrueScene
 from refract.evaluation.infrared.scores import InfraredScorer
 from refract.evaluation.infrared.semantic_classes import find_classes
-from refract.evaluation.measures.bootstrap import mean_interval
+from refract.evaluation.measures.bootstrap import Resampling, mean_interval
 from refract.evaluation.measures.metrics_summary import flat_numbers
 from refract.evaluation.measures.set_distance import SetDistances
 from tests.tiny.street_pictures import street_scene
 
-INTERVAL = partial(mean_interval, resamples=100, seed=0)
+INTERVAL = partial(mean_interval, how=Resampling(100, 0))
+RESAMPLING = Resampling(100)
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,7 @@ def _result(scenes: list[TrueScene]) -> InfraredEvaluation:
         "grayscale": _off_by(scenes, [20] * len(scenes)),
         "zero_map": _off_by(scenes, [1, 10] * (len(scenes) // 2)),
     }
-    scorer = InfraredScorer(scenes, MeanDifference())
-    scores = {name: scorer.scores(made) for name, made in pictures.items()}
+    scores = InfraredScorer(scenes, MeanDifference()).scores(pictures)
     return InfraredEvaluation(scenes, pictures, scores)
 
 
@@ -74,8 +74,7 @@ def _complete(side: int = 96) -> InfraredEvaluation:
         "grayscale": [scene.visible[..., 0] for scene in scenes],
         "mean_infrared": [np.full((side, side), 90, np.uint8) for _ in scenes],
     }
-    scorer = InfraredScorer(scenes, MeanDifference())
-    scores = {name: scorer.scores(made) for name, made in pictures.items()}
+    scores = InfraredScorer(scenes, MeanDifference()).scores(pictures)
     maps = [scene.semantic for scene in scenes]
     truths = [scene.infrared for scene in scenes]
     classes = class_errors(pictures, truths, maps, find_classes(maps))
@@ -85,7 +84,7 @@ def _complete(side: int = 96) -> InfraredEvaluation:
 
 def test_scores_of_a_known_error() -> None:
     scenes = _scenes(2)
-    scores = InfraredScorer(scenes, MeanDifference()).scores(_off_by(scenes, [0, 10]))
+    scores = InfraredScorer(scenes, MeanDifference()).scores({RUN: _off_by(scenes, [0, 10])})[RUN]
     assert scores["psnr"] == pytest.approx([100.0, 20 * np.log10(25.5)])
     assert scores["l1"] == pytest.approx([0, 10 / 255])
     assert scores["ssim"][0] == pytest.approx(1.0)
@@ -94,7 +93,7 @@ def test_scores_of_a_known_error() -> None:
 
 def test_tree_holds_means_intervals_groups_and_baselines() -> None:
     scenes = _scenes()
-    tree = infrared_metrics(_result(scenes), INTERVAL)
+    tree = infrared_metrics(_result(scenes), INTERVAL, RESAMPLING)
     day, night = (20 * np.log10(255 / k) for k in (1, 10))
     assert tree["count"] == 6
     assert tree["psnr"] == pytest.approx((day + night) / 2, rel=1e-4)
@@ -110,19 +109,19 @@ def test_tree_holds_means_intervals_groups_and_baselines() -> None:
 
 
 def test_every_mean_has_its_interval_beside_it() -> None:
-    tree = infrared_metrics(_result(_scenes()), INTERVAL)
+    tree = infrared_metrics(_result(_scenes()), INTERVAL, RESAMPLING)
     for group in (tree, tree["day"], tree["baseline"]["grayscale"]):
         for metric in ("psnr", "ssim", "perceptual_micro", "l1"):
             assert group[f"{metric}_low"] <= group[metric] <= group[f"{metric}_high"]
 
 
 def test_without_truth_there_is_a_count_and_nothing_else() -> None:
-    assert infrared_metrics(InfraredEvaluation([]), INTERVAL) == {"count": 0}
+    assert infrared_metrics(InfraredEvaluation([]), INTERVAL, RESAMPLING) == {"count": 0}
 
 
 def test_unknown_daytimes_count_in_the_whole_only() -> None:
     scenes = [TrueScene(s.id, "unknown", s.visible, s.infrared, s.semantic) for s in _scenes()]
-    tree = infrared_metrics(_result(scenes), INTERVAL)
+    tree = infrared_metrics(_result(scenes), INTERVAL, RESAMPLING)
     assert "day" not in tree and "night" not in tree
     assert tree["count"] == 6
     assert "day" not in tree["baseline"]["grayscale"]
@@ -135,7 +134,7 @@ def test_rows_are_long_and_complete() -> None:
 
 
 def test_every_measure_is_there_where_it_can_be() -> None:
-    tree = infrared_metrics(_complete(), INTERVAL, SceneResampling(100))
+    tree = infrared_metrics(_complete(), INTERVAL, RESAMPLING)
     items = {
         "psnr", "ssim", "ms_ssim_4", "perceptual_micro", "l1", "drift_px", "edge_f1",
         "edge_alignment", "class_l1",
@@ -148,7 +147,7 @@ def test_every_measure_is_there_where_it_can_be() -> None:
 
 
 def test_every_key_is_defined_with_a_direction() -> None:
-    tree = infrared_metrics(_complete(), INTERVAL, SceneResampling(100))
+    tree = infrared_metrics(_complete(), INTERVAL, RESAMPLING)
     for key, _ in flat_numbers(tree):
         found = definition_of(key)
         assert found is not None, key
@@ -163,7 +162,7 @@ def test_the_gain_over_the_best_baseline_is_paired() -> None:
     result = _complete()
     best = best_baseline(result)
     assert best == "mean_infrared", "a wrong-map run of the same model is no baseline"
-    tree = infrared_metrics(result, INTERVAL, SceneResampling(100))
+    tree = infrared_metrics(result, INTERVAL, RESAMPLING)
     assert tree["best_baseline"] == best
     gains = np.subtract(result.scores[RUN]["psnr"], result.scores[best]["psnr"])
     assert tree["gain_psnr_best"] == pytest.approx(gains.mean(), rel=1e-4)
@@ -174,7 +173,7 @@ def test_the_gain_over_the_best_baseline_is_paired() -> None:
 def test_the_table_of_classes_has_a_row_a_variant_and_class() -> None:
     result = _complete()
     rows: list[dict[str, Any]] = [
-        dict(zip(CLASS_COLUMNS, row, strict=True)) for row in class_rows(result)
+        dict(zip(CLASS_COLUMNS, row, strict=True)) for row in class_rows(result, RESAMPLING)
     ]
     assert {(row["variant"], row["class"]) for row in rows} == {
         (variant, name) for variant in result.pictures for name in ("road", "car")
@@ -182,9 +181,9 @@ def test_the_table_of_classes_has_a_row_a_variant_and_class() -> None:
     own = [row for row in rows if row["variant"] == RUN]
     assert sum(row["pixels"] for row in own) == 4 * 96 * 96
     assert all(row["l1_low"] <= row["l1"] <= row["l1_high"] for row in rows)
-    tree = infrared_metrics(result, INTERVAL, SceneResampling(100))
+    tree = infrared_metrics(result, INTERVAL, RESAMPLING)
     assert tree["class_l1"] == pytest.approx(np.mean([row["l1"] for row in own]), rel=1e-4)
-    assert class_rows(_result(_scenes())) == []
+    assert class_rows(_result(_scenes()), RESAMPLING) == []
 
 
 def test_what_the_figures_rest_on_is_told() -> None:

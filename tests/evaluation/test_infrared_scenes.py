@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from refract.base.errors import InputError
-from refract.evaluation.infrared.scenes import TrueScene, load_predictions
+from refract.evaluation.infrared.scenes import TrueScene, load_prediction
 from refract.media.image_reading import read_infrared
 
 TRUTH = np.random.default_rng(0).integers(40, 90, (16, 16), np.uint8)  # not the whole range
@@ -20,17 +20,17 @@ def test_sixteen_bit_pictures_are_read_whole_and_compared_by_their_stated_scalin
     Image.fromarray(fine).save(tmp_path / "a.png")
     read = read_infrared(tmp_path / "a.png")
     assert read.kind == "16-bit" and np.array_equal(read.pixels, fine)
-    (picture,) = load_predictions(tmp_path, SCENES)
+    picture = load_prediction(tmp_path, SCENES[0])
     assert picture.dtype == np.uint8 and np.array_equal(picture, TRUTH), "no stretching, no shift"
 
 
 def test_eight_bit_pictures_are_taken_as_they_are(tmp_path: Path) -> None:
     Image.fromarray(TRUTH).save(tmp_path / "a.png")
-    assert np.array_equal(load_predictions(tmp_path, SCENES)[0], TRUTH)
+    assert np.array_equal(load_prediction(tmp_path, SCENES[0]), TRUTH)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_picture_of_another_shape_is_one_error(tmp_path: Path, dtype: type) -> None:
     Image.fromarray(np.zeros((16, 8), dtype)).save(tmp_path / "a.png")
     with pytest.raises(InputError, match=r"a\.png: 8 x 16, must be 16 x 16"):
-        load_predictions(tmp_path, SCENES)
+        load_prediction(tmp_path, SCENES[0])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refract.base.errors import InputError
-from refract.evaluation.measures.bootstrap import mean_interval
+from refract.evaluation.measures.bootstrap import Resampling, mean_interval
 from refract.experiments.ablation.collect import BASELINE, POINT, summarise
 from refract.experiments.ablation.grids import Axis, Grid
 from refract.experiments.ablation.manifest import Sweep, read_sweep, write_sweep
@@ -29,7 +29,6 @@ from refract.experiments.ablation.tables import (
     decimals,
     formatted,
 )
-from refract.experiments.compare.paired import Resampling
 
 HOW = Resampling(300, 0)
 EDIT_METRICS = ("product.histogram_overlap", "background.psnr", "temporal.relative_change")
@@ -53,15 +52,19 @@ def edit_items(labels: Sequence[str], *, plain_varies: bool = False) -> pd.DataF
 def a_sweep(labels: Sequence[str], failed: Sequence[str] = (), present: str = "") -> Sweep:
     points = [
         Point(
-            label,
-            {"ref_strength": 0.5},
-            f"strength-{label}",
+            label=label,
+            overrides={"ref_strength": 0.5},
+            experiment=f"strength-{label}",
             as_present=label == present,
             error="it broke" if label in failed else "",
         )
         for label in labels
     ]
-    return Sweep("strength", Origin("c" * 40, (), "d"), points)
+    return Sweep(
+        grid="strength",
+        origin=Origin(commit="c" * 40, changed=(), digest="d"),
+        points=tuple(points),
+    )
 
 
 def a_grid(labels: Sequence[str], kind: str = "numeric") -> Grid:
@@ -77,13 +80,13 @@ def a_grid(labels: Sequence[str], kind: str = "numeric") -> Grid:
 
 def test_means_and_intervals_are_those_of_the_bootstrap() -> None:
     items = edit_items(["0", "1"])
-    summary = summarise(items, ["0", "1"], "edit", HOW.interval).set_index(["row", "metric"])
+    summary = summarise(items, ["0", "1"], "edit", HOW).set_index(["row", "metric"])
     chosen = items[
         (items["point"] == "1")
         & (items["variant"] == "reference")
         & (items["metric"] == "background.psnr")
     ]
-    expected = mean_interval(chosen["value"].tolist(), resamples=300, seed=0)
+    expected = mean_interval(chosen["value"].tolist(), Resampling(300, 0))
     assert expected is not None
     row = summary.loc[("1", "background.psnr")]
     assert (row["mean"], row["low"], row["high"], row["count"]) == (
@@ -94,7 +97,7 @@ def test_means_and_intervals_are_those_of_the_bootstrap() -> None:
 def test_a_baseline_is_one_row_unless_the_settings_change_it() -> None:
     def rows(varies: bool) -> dict[str, str]:
         items = edit_items(["0", "1"], plain_varies=varies)
-        summary = summarise(items, ["0", "1"], "edit", HOW.interval)
+        summary = summarise(items, ["0", "1"], "edit", HOW)
         return dict(zip(summary["row"], summary["kind"], strict=True))
 
     assert rows(False) == {"0": POINT, "1": POINT, "plain": BASELINE}
@@ -112,7 +115,7 @@ def test_infrared_stands_beside_its_mean_and_the_empty_map() -> None:
     ]
     items = pd.DataFrame(rows, columns=["point", "item", "variant", "metric", "value"])
     items = items.assign(seed="")
-    summary = summarise(items, ["on"], "infrared", HOW.interval)
+    summary = summarise(items, ["on"], "infrared", HOW)
     assert list(summary["row"].unique()) == ["on", "mean_infrared", "zero_map"]
     assert choose_metrics(summary["metric"], "infrared") == ["psnr", "night.psnr", "l1"]
 
@@ -148,7 +151,7 @@ def test_three_digits_are_shown_and_no_needless_ones(largest: float) -> None:
 
 
 def test_tables_hold_every_row_and_escape_their_names() -> None:
-    summary = summarise(edit_items(["0", "1"]), ["0", "1"], "edit", HOW.interval)
+    summary = summarise(edit_items(["0", "1"]), ["0", "1"], "edit", HOW)
     cells = formatted(summary, list(EDIT_METRICS), ["0", "0.5", "1", "plain"])
     assert cells.loc["0.5"].tolist() == ["–"] * 4  # failed, so without values
     assert cells.loc["plain", "n"] == "9"
@@ -165,7 +168,7 @@ def test_tables_hold_every_row_and_escape_their_names() -> None:
 @pytest.mark.parametrize("kind", ["numeric", "categorical"])
 def test_plots_are_pictures_with_the_same_bytes(tmp_path: Path, kind: str) -> None:
     labels = ["1", "0.5", "0"]
-    summary = summarise(edit_items(["1", "0"], plain_varies=True), ["1", "0"], "edit", HOW.interval)
+    summary = summarise(edit_items(["1", "0"], plain_varies=True), ["1", "0"], "edit", HOW)
     axis = Axis(name="ref_strength", kind=kind)  # type: ignore[arg-type]
     drawn = []
     for run in "ab":
@@ -199,7 +202,7 @@ def seeded_items(labels: Sequence[str], seeds: Sequence[str]) -> pd.DataFrame:
 def test_means_are_over_seeds_and_items_and_pair_within_a_seed() -> None:
     labels, seeds = ["0", "1"], ["0", "1", "2"]
     items = seeded_items(labels, seeds)
-    summary = summarise(items, labels, "edit", HOW.interval)
+    summary = summarise(items, labels, "edit", HOW)
     cells = formatted(summary, list(EDIT_METRICS), [*labels, "plain"])
     assert cells["n"].tolist() == ["9 x 3"] * 3
     row = summary.set_index(["row", "metric"]).loc[("1", "background.psnr")]
@@ -251,8 +254,8 @@ def test_a_sweep_is_read_as_it_was_written(tmp_path: Path) -> None:
     ("text", "told"),
     [
         (None, "run the sweep first"),
-        ("{", "not JSON"),
-        ("[]", "a mapping"),
+        ("{", "not valid JSON"),
+        ("[]", "must hold an object"),
         ("{}", "grid: missing"),
     ],
 )

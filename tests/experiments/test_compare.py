@@ -15,12 +15,11 @@ from scipy.stats import bootstrap
 
 from refract.base.errors import InputError
 from refract.evaluation.directions import HIGHER, LOWER, NEARER_ONE, direction_of
-from refract.evaluation.measures.bootstrap import MeanInterval
+from refract.evaluation.measures.bootstrap import MeanInterval, Resampling
 from refract.experiments.compare.experiments import Comparison, compare
 from refract.experiments.compare.item_tables import HALVES, parse_items, wide
 from refract.experiments.compare.paired import (
     Difference,
-    Resampling,
     holm,
     paired_differences,
     sign_flip_p,

@@ -33,6 +33,8 @@ grids:
       {label}: {{{key}: {value}}}
 """
 
+ORIGIN = Origin(commit="c" * 40, changed=(), digest="d")
+
 
 @pytest.fixture(scope="module")
 def ours(request: pytest.FixtureRequest) -> dict[str, Grid]:
@@ -116,7 +118,7 @@ def test_a_point_runs_once_a_seed(tmp_path: Path) -> None:
     text = grids.read_text().replace("    common: {seed: 1}\n", "    seeds: [0, 7]\n")
     grids.write_text(text)
     grid = load_grids(grids, params)["strength"]
-    points = make_points("strength", grid, Origin("c" * 40, (), "d"), params)
+    points = make_points("strength", grid, ORIGIN, params)
     assert [str(point) for point in points] == [
         "0, seed 0", "1, seed 0", "0, seed 7", "1, seed 7",
     ]  # fmt: skip
@@ -161,12 +163,15 @@ def test_overrides_set_dotted_keys_alone() -> None:
 def test_names_follow_commit_changes_and_settings(tmp_path: Path) -> None:
     grids, params = write(tmp_path)
     grid = load_grids(grids, params)["strength"]
-    one = make_points("strength", grid, Origin("c" * 40, (), "d"), params)
-    assert one == make_points("strength", grid, Origin("c" * 40, (), "d"), params)
+    one = make_points("strength", grid, ORIGIN, params)
+    assert one == make_points("strength", grid, ORIGIN, params)
     assert [point.as_present for point in one] == [True, False]  # the common seed is left aside
     assert one[0].overrides == {"seed": 1}
     names = {point.experiment for point in one}
-    for origin in (Origin("e" * 40, (), "d"), Origin("c" * 40, ("x",), "f")):
+    for origin in (
+        Origin(commit="e" * 40, changed=(), digest="d"),
+        Origin(commit="c" * 40, changed=("x",), digest="f"),
+    ):
         names |= {point.experiment for point in make_points("strength", grid, origin, params)}
     assert len(names) == 6
 

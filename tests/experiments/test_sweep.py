@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from dvc.repo import Repo
 
 from refract.base.errors import InputError
+from refract.evaluation.measures.bootstrap import Resampling
 from refract.experiments.ablation import sweep as sweeping
 from refract.experiments.ablation.collect import collect_items
 from refract.experiments.ablation.experiment_queue import (
@@ -30,7 +31,6 @@ from refract.experiments.ablation.points import Point, find_origin
 from refract.experiments.ablation.report import write_sweep_report
 from refract.experiments.ablation.sweep import enqueue, pause, run_sweep, wait
 from refract.experiments.compare.experiments import compare
-from refract.experiments.compare.paired import Resampling
 from refract.experiments.compare.revisions import find_revision, open_repository
 from tests.tiny.repository import make_repository, run_git
 
@@ -132,11 +132,12 @@ def test_two_of_its_experiments_compare(done: Done) -> None:
 
 
 def test_a_missing_experiment_is_named(done: Done) -> None:
-    point = Point("1.0", {}, "strength-1.0-gone", False)
+    sweep = done.sweep.model_copy(update={"points": (_point("1.0", "strength-1.0-gone"),)})
     with pytest.raises(InputError, match=r"experiment strength-1.0-gone is gone; run the sweep"):
-        collect_items(done.repo, Sweep("strength", done.sweep.origin, [point]), "edit")
+        collect_items(done.repo, sweep, "edit")
+    sweep = done.sweep.model_copy(update={"points": (_point("1.0", "x", error="it broke"),)})
     with pytest.raises(InputError, match="all 1 points failed"):
-        collect_items(done.repo, Sweep("s", done.sweep.origin, [replace(point, error="x")]), "edit")
+        collect_items(done.repo, sweep, "edit")
 
 
 def test_an_untracked_input_is_refused(tmp_path: Path) -> None:
@@ -186,7 +187,11 @@ class Script(ExperimentQueue):
         return f"error of {name}"
 
 
-POINTS = [Point("a", {}, "a", False), Point("b", {}, "b", False)]
+def _point(label: str, experiment: str, **known: Any) -> Point:
+    return Point(label=label, overrides={}, experiment=experiment, as_present=False, **known)
+
+
+POINTS = [_point("a", "a"), _point("b", "b")]
 
 
 @pytest.fixture
@@ -220,12 +225,12 @@ def test_what_fails_or_stays_away_has_failed_and_the_other_goes_on(hasty: None) 
 
 
 def test_points_that_share_an_experiment_stay_apart() -> None:
-    shared = [Point(label, {}, "same", False, reused=True) for label in "xy"]
+    shared = [_point(label, "same", reused=True) for label in "xy"]
     assert wait(Script({}), shared, 1, "t") == shared
 
 
 def test_seeds_of_a_point_stay_apart(hasty: None) -> None:
-    points = [Point("x", {}, name, False, seed=seed) for seed, name in enumerate("ab")]
+    points = [_point("x", name, seed=seed) for seed, name in enumerate("ab")]
     script = Script({"a": SUCCESS, "b": FAILED})
     assert [point.error for point in wait(script, points, 1, "t")] == ["", "error of b"]
 
@@ -242,7 +247,7 @@ def test_an_experiment_whose_worker_died_is_stopped(
 
 def test_only_what_is_not_there_yet_is_queued() -> None:
     names = ("done-a", "mine-b", "on-its-way-c", "failed-d", "new-e")
-    points = [Point(name[-1], {}, name, False) for name in names]
+    points = [_point(name[-1], name) for name in names]
     there = ("done-a", "other-b")
     script = Script({"on-its-way-c": RUNNING, "failed-d": FAILED}, there=there)
     queued = enqueue(script, points, "c" * 40)
@@ -253,7 +258,7 @@ def test_only_what_is_not_there_yet_is_queued() -> None:
 
 def test_what_lost_its_worker_starts_anew() -> None:
     script = Script(*[{"on-its-way-c": RUNNING}] * 5, {"on-its-way-c": FAILED}, active=0)
-    enqueue(script, [Point("c", {}, "on-its-way-c", False)], "c" * 40)
+    enqueue(script, [_point("c", "on-its-way-c")], "c" * 40)
     assert script.asked == ["stop on-its-way-c", "forget on-its-way-c", "put on-its-way-c"]
 
 

@@ -11,7 +11,7 @@ from unittest.mock import patch
 import numpy as np
 from PIL import Image
 
-from refract.report.building import write_report
+from refract.report.building import ReportInputs, write_report
 from refract.user_study.page import ShownPair, StudyPage, render_study
 from tests.faults.row import Row
 from tests.tiny import outputs as tiny_outputs
@@ -127,7 +127,7 @@ def _report(root: Path, text: str) -> str:
     with patch.multiple(tiny_outputs, **names):
         places = tiny_outputs.write_outputs(root / "outputs")
     _more(places, name, written, text)
-    write_report(root / "report", **places)
+    write_report(root / "report", ReportInputs(**places))
     return (root / "report" / "index.html").read_text(encoding="utf-8")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from refract.base.errors import InputError
-from refract.report.building import write_report
+from refract.report.building import ReportInputs, write_report
 from tests.tiny.outputs import CASES, FRAMES, HOSTILE, HOSTILE_TEXT, SCENES, write_outputs
 
 SVG_NAMESPACE = b"http://www.w3.org/2000/svg"
@@ -51,7 +51,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def report(inputs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("report") / "report"
-    write_report(output, **inputs)
+    write_report(output, ReportInputs(**inputs))
     return output
 
 
@@ -73,7 +73,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_equal_inputs_make_equal_bytes(
     report: Path, inputs: dict[str, Path], tmp_path: Path
 ) -> None:
-    write_report(tmp_path / "again", **inputs)
+    write_report(tmp_path / "again", ReportInputs(**inputs))
     assert contents(tmp_path / "again") == contents(report)
 
 
@@ -144,7 +144,9 @@ ABSENT = ("plots", "metrics", "triptychs", "infrared", "edits", "banks", "params
 def test_parts_that_are_absent_are_left_out(
     names: tuple[str, ...], inputs: dict[str, Path], tmp_path: Path
 ) -> None:
-    write_report(tmp_path / "report", **inputs | dict.fromkeys(names, tmp_path / "no-such"))
+    write_report(
+        tmp_path / "report", ReportInputs(**inputs | dict.fromkeys(names, tmp_path / "no-such"))
+    )
     page = Page((tmp_path / "report" / "index.html").read_text(encoding="utf-8"))
     found = json.loads(page.data)
     assert bool(found["scenes"]) == ({"triptychs", "infrared"}.isdisjoint(names))
@@ -152,7 +154,9 @@ def test_parts_that_are_absent_are_left_out(
 
 
 def test_with_nothing_at_all_the_page_says_so(tmp_path: Path) -> None:
-    write_report(tmp_path / "report", **{name: tmp_path / "no-such" for name in ABSENT})
+    write_report(
+        tmp_path / "report", ReportInputs(**{name: tmp_path / "no-such" for name in ABSENT})
+    )
     page = Page((tmp_path / "report" / "index.html").read_text(encoding="utf-8"))
     assert page.text.count("in this run.") == 6
     assert list(contents(tmp_path / "report")) == ["index.html"]
@@ -181,5 +185,5 @@ def test_a_broken_input_is_named_and_the_old_report_stays(
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "index.html").write_text("old")
     with pytest.raises(InputError, match=re.escape(message)):
-        write_report(tmp_path / "report", **changed)
+        write_report(tmp_path / "report", ReportInputs(**changed))
     assert contents(tmp_path / "report") == {"index.html": b"old"}

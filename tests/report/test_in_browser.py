@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refract.report.building import write_report
+from refract.report.building import ReportInputs, write_report
 from tests.tiny.outputs import CASES, FPS, FRAMES, HOSTILE, LEVEL, write_outputs
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
@@ -26,7 +26,7 @@ WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     root = tmp_path_factory.mktemp("browser")
-    write_report(root / "report", **write_outputs(root / "outputs"))
+    write_report(root / "report", ReportInputs(**write_outputs(root / "outputs")))
     return (root / "report" / "index.html").as_uri()
 
 

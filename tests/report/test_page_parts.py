@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refract.evaluation.edits.evaluation import strength_key
-from refract.evaluation.measures.bootstrap import MeanInterval, mean_interval
+from refract.evaluation.measures.bootstrap import MeanInterval, Resampling, mean_interval
 from refract.media.image_sheets import spread
 from refract.report.chart_scale import Scale, round_step, spanning
 from refract.report.figures import cards
@@ -66,14 +66,14 @@ def test_variants_of_the_curve_are_told_from_others(strength: float) -> None:
 
 
 def _interval(values: Sequence[float]) -> MeanInterval | None:
-    return mean_interval(values, resamples=200, seed=0)
+    return mean_interval(values, Resampling(200, 0))
 
 
 def _scores(metric: str, **variants: list[float]) -> ItemScores:
     scores = ItemScores()
     for variant, values in variants.items():
         for item, value in enumerate(values):
-            scores.add(metric, variant, str(item), value)
+            scores.values.setdefault(metric, {}).setdefault(variant, {})[str(item)] = value
     return scores
 
 
@@ -121,8 +121,7 @@ def test_a_control_is_no_rival_and_the_source_shows_only_for_the_product() -> No
 
 def test_pairs_are_by_item_not_by_place() -> None:
     scores = _scores("psnr", adapter=[30.0, 10.0])
-    scores.add("psnr", "other", "1", 9.0)
-    scores.add("psnr", "other", "0", 29.0)
+    scores.values["psnr"]["other"] = {"1": 9.0, "0": 29.0}
     (card,) = cards(scores, "adapter", [], _interval, best_but=["control"])
     assert card.verdicts[0].text.startswith("+1.00 dB [+1.00, +1.00]")
 

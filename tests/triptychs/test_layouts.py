@@ -285,5 +285,5 @@ def test_a_wrong_layout_is_one_clear_line(tmp_path: Path, case: str) -> None:
 def test_kaist_flat_names_are_checked(tmp_path: Path) -> None:
     for kind in ("visible", "lwir"):
         touch(tmp_path, kind, ["I00000.png"])
-    with pytest.raises(InputError, match="expected a name as set00_V000_I00003, found I00000"):
+    with pytest.raises(InputError, match="expected a name as set00_V000_I00003; found I00000"):
         import_items("kaist", tmp_path)

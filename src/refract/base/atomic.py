@@ -44,6 +44,11 @@ def write_atomic(path: Path, writer: Callable[[Path], object]) -> None:
             raise
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text as `write_atomic`."""
+    write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
 @contextmanager
 def replace_directory(path: Path) -> Iterator[Path]:
     """Yield an empty temporary directory that takes the place of `path` on clean exit.

@@ -45,7 +45,9 @@ def read_json_object(path: Path) -> dict[str, Any]:
     refuse_special(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError, OSError) as error:
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON ({shorten(str(error), 120)})") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: must hold an object, found {type(content).__name__}")

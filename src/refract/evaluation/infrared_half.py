@@ -3,7 +3,6 @@
 import logging
 from pathlib import Path
 
-from refract.evaluation.infrared.class_error import SceneResampling
 from refract.evaluation.infrared.definitions import definition_of
 from refract.evaluation.infrared.evaluation import (
     CLASS_COLUMNS,
@@ -28,10 +27,9 @@ def measure_infrared(judge: Judge, triptychs: Path, infrared: Path, plots: Path)
     """The infrared half; without a single true picture only its `about` and a count of 0."""
     about = judge.about() | infrared_facts(triptychs, infrared)
     result = evaluate_infrared(triptychs, infrared, judge.perceptual, judge.features)
-    resampling = SceneResampling(judge.params.bootstrap, judge.seed)
-    tree = infrared_metrics(result, judge.interval, resampling)
+    tree = infrared_metrics(result, judge.interval, judge.resampling)
     write_table(plots / "infrared_items.csv", _ITEM_COLUMNS, infrared_rows(result))
-    write_table(plots / "infrared_classes.csv", CLASS_COLUMNS, class_rows(result, resampling))
+    write_table(plots / "infrared_classes.csv", CLASS_COLUMNS, class_rows(result, judge.resampling))
     if result.scenes:
         draw_infrared_sheet(result, judge.params.sheet_items, plots / "infrared.png")
         logger.info("infrared: %d scenes, PSNR %.2f dB", len(result.scenes), tree["psnr"])

@@ -28,8 +28,7 @@ def evaluate(
     In `metrics` lie the few rows that are read every day, in `metrics/details` every mean with its
     interval and what it was measured with. Nothing is written unless both halves could be measured.
 
-    Raises:
-        InputError: a missing, unreadable or mismatching picture, clip, mask or manifest.
+    Raises InputError: a missing, unreadable or mismatching picture, clip, mask or manifest.
     """
     with replace_directory(plots) as folder:
         infrared_tree = measure_infrared(judge, triptychs, infrared, folder)

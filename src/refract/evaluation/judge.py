@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from refract.evaluation.measures.bootstrap import MeanInterval, mean_interval
+from refract.evaluation.measures.bootstrap import MeanInterval, Resampling, mean_interval
 from refract.evaluation.measures.metrics_file import Tree
 from refract.evaluation.measures.motion import TRACK_METHOD
 from refract.evaluation.measures.optical_flow import FLOW_METHOD
@@ -42,7 +42,11 @@ class Judge:
 
     def interval(self, values: Sequence[float]) -> MeanInterval | None:
         """Mean over items with its bootstrap interval; None without any."""
-        return mean_interval(values, resamples=self.params.bootstrap, seed=self.seed)
+        return mean_interval(values, self.resampling)
+
+    @property
+    def resampling(self) -> Resampling:
+        return Resampling(self.params.bootstrap, self.seed)
 
     def about(self) -> Tree:
         """What a reader of the metrics must know to compare them with others."""
@@ -65,8 +69,7 @@ class Judge:
 def load_judge(params: Evaluate, seed: int) -> Judge:
     """Load the CLIP once, for the similarity and, without LPIPS weights, the perceptual distance.
 
-    Raises:
-        InputError: a model or weights file that is missing or does not fit.
+    Raises InputError: a model or weights file that is missing or does not fit.
     """
     device = torch.device(pick_device())
     clip = load_clip(params.clip_model, params.clip_revision, device)

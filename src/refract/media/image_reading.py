@@ -15,7 +15,7 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 # Pillow's modes of 8 bits a channel that it converts to RGB; of the others (16 bits, floating
 # point, CIE Lab) a conversion would clip or fail.
 _EIGHT_BIT = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
-_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _SINGLE_CHANNEL = frozenset({"1", "L", "LA"})
 _JPEG_NOISE = 8  # chroma subsampling moves equal channels apart by a few levels
 
@@ -62,6 +62,26 @@ def open_eight_bit(path: Path) -> Image.Image:
     return image
 
 
+def on_white(image: Image.Image) -> tuple[Image.Image, Image.Image]:
+    """A picture in RGB, transparent pixels laid on white, and its opacity (mode L)."""
+    # Pillow has no way from CMYK to RGBA, but every mode with transparency has one.
+    rgba = (image if image.has_transparency_data else image.convert("RGB")).convert("RGBA")
+    flat = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return flat, rgba.getchannel("A")
+
+
+def letterbox(
+    image: Image.Image, height: int, width: int, colour: tuple[int, ...] | int
+) -> Image.Image:
+    """The whole picture, its shape kept, in the middle of height x width on bands of `colour`."""
+    scale = min(height / image.height, width / image.width)
+    inner = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    canvas = Image.new(image.mode, (width, height), colour)
+    resized = image if inner == image.size else image.resize(inner, Image.Resampling.LANCZOS)
+    canvas.paste(resized, ((width - inner[0]) // 2, (height - inner[1]) // 2))
+    return canvas
+
+
 def read_rgb(path: Path) -> NDArray[np.uint8]:
     """A picture as [H, W, 3]; transparency is dropped, gray is repeated."""
     return np.asarray(open_eight_bit(path).convert("RGB"))
@@ -93,7 +113,7 @@ def read_infrared(path: Path) -> Infrared:
     channels = np.asarray(image.convert("RGB"))
     spread = np.ptp(channels.astype(np.int16), axis=-1).max()
     kind = "three equal channels" if spread <= _JPEG_NOISE else "colour"
-    return Infrared(np.rint(channels @ _LUMA).astype(np.uint8), kind)
+    return Infrared(np.rint(channels @ LUMA).astype(np.uint8), kind)
 
 
 def read_semantic(path: Path) -> NDArray[np.uint8]:

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from refract.media.image_reading import letterbox
+
 Picture = NDArray[np.uint8]  # [H, W] or [H, W, 3]
 
 GAP = 4
@@ -30,18 +32,6 @@ def error_picture(image: NDArray[np.uint8], truth: NDArray[np.uint8]) -> Picture
     red = 1 - np.maximum(-error, 0)
     blue = 1 - np.maximum(error, 0)
     return np.rint(np.stack([red, np.minimum(red, blue), blue], -1) * 255).astype(np.uint8)
-
-
-def _cell(picture: Picture, width: int, height: int) -> Image.Image:
-    image = Image.fromarray(picture).convert("RGB")
-    if image.size == (width, height):
-        return image
-    scale = min(width / image.width, height / image.height)
-    fitted = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    page = Image.new("RGB", (width, height), PAPER)
-    resized = image.resize(fitted, Image.Resampling.LANCZOS)
-    page.paste(resized, ((width - fitted[0]) // 2, (height - fitted[1]) // 2))
-    return page
 
 
 def draw_sheet(
@@ -70,6 +60,7 @@ def draw_sheet(
         draw.text((GAP, top + LABEL_PX / 2), label, INK, font, anchor="lm")
         for column, picture in enumerate(pictures):
             place = (GAP + column * (width + GAP), top + LABEL_PX)
-            sheet.paste(_cell(picture, width, height), place)
+            image = Image.fromarray(picture).convert("RGB")
+            sheet.paste(letterbox(image, height, width, PAPER), place)
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from refract.base.errors import InputError
-from refract.media.image_reading import open_eight_bit, read_gray
+from refract.media.image_reading import letterbox, on_white, open_eight_bit, read_gray
 from refract.media.product_foreground import separate_product
 
 logger = logging.getLogger(__name__)
@@ -55,17 +55,14 @@ def load_product_image(
         raise InputError(
             f"{path}: {photo.width} x {photo.height} pixels; at least {_LEAST_PX} a side are needed"
         )
-    # Pillow has no way from CMYK to RGBA, but every mode with transparency has one.
-    rgba = (photo if photo.has_transparency_data else photo.convert("RGB")).convert("RGBA")
-    on_white = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    alpha = np.asarray(rgba.getchannel("A"))
-    mask, foreground_found = _find_mask(path, np.asarray(on_white), alpha, foreground, mask_path)
-    pixels = np.asarray(on_white)
+    flat, opacity = on_white(photo)
+    pixels, alpha = np.asarray(flat), np.asarray(opacity)
+    mask, foreground_found = _find_mask(path, pixels, alpha, foreground, mask_path)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     colour = tuple(int(level) for level in np.median(border, axis=0))
-    fitted = _letterbox(on_white, height, width, colour)
+    fitted = letterbox(flat, height, width, colour)
     stencil = Image.fromarray(np.where(mask, 255, 0).astype(np.uint8))
-    fitted_mask = np.asarray(_letterbox(stencil, height, width, 0)) >= 128
+    fitted_mask = np.asarray(letterbox(stencil, height, width, 0)) >= 128
     if not fitted_mask.any():
         raise InputError(f"{mask_path or path}: the product covers no pixel at {width} x {height}")
     return ProductImage(np.asarray(fitted), fitted_mask, foreground_found)
@@ -111,14 +108,3 @@ def _read_mask(path: Path, alpha: NDArray[np.uint8], mask_path: Path | None) -> 
     if not mask.any():
         raise InputError(f"{mask_path}: is black everywhere; the product must be white")
     return mask
-
-
-def _letterbox(
-    image: Image.Image, height: int, width: int, colour: tuple[int, ...] | int
-) -> Image.Image:
-    scale = min(height / image.height, width / image.width)
-    inner = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    canvas = Image.new(image.mode, (width, height), colour)
-    resized = image if inner == image.size else image.resize(inner, Image.Resampling.LANCZOS)
-    canvas.paste(resized, ((width - inner[0]) // 2, (height - inner[1]) // 2))
-    return canvas

@@ -36,6 +36,9 @@ _CONTAINERS = (
     "yuv4mpegpipe"
 )
 _MOST_PX = 1 << 26  # of a frame: 8192 x 8192
+_INPUT = [  # what ffmpeg is told before it opens a clip
+    "-protocol_whitelist", "file", "-format_whitelist", _CONTAINERS, "-max_pixels", str(_MOST_PX),
+]  # fmt: skip
 _CODECS = {
     "lossless": ["-c:v", "ffv1", "-level", "3", "-pix_fmt", "gbrp"],
     "preview": [
@@ -51,19 +54,6 @@ class Clip(NamedTuple):
 
     frames: Frames
     fps: float
-
-
-def _input_switches() -> list[str]:
-    """What ffmpeg is told before it opens a clip by the name of `_input_name`."""
-    return [
-        "-protocol_whitelist", "file", "-format_whitelist", _CONTAINERS,
-        "-max_pixels", str(_MOST_PX),
-    ]  # fmt: skip
-
-
-def _input_name(path: Path) -> str:
-    """A file's name for ffmpeg, which takes others for switches, addresses or protocols."""
-    return f"file:{path.absolute()}"
 
 
 def read_clip(
@@ -86,7 +76,10 @@ def read_clip(
     try:
         with closing(
             imageio_ffmpeg.read_frames(
-                _input_name(path), input_params=_input_switches(), output_params=_SCALER + limit
+                # without `file:` ffmpeg takes some names for switches, addresses or protocols
+                f"file:{path.absolute()}",
+                input_params=_INPUT,
+                output_params=_SCALER + limit,
             )
         ) as raw:
             facts = next(raw)

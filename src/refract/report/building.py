@@ -1,25 +1,23 @@
 """The report folder: page and media from what the stages left."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from refract.base.atomic import replace_directory
 from refract.base.errors import InputError
-from refract.base.files import INFO_NAME, read_object
 from refract.base.yaml_files import read_yaml
 from refract.evaluation.edits.evaluation import PLAIN, RESULT, SOURCE
 from refract.evaluation.infrared.evaluation import CONTROLS, RUN
-from refract.evaluation.measures.bootstrap import Interval, mean_interval
+from refract.evaluation.measures.bootstrap import MeanInterval, Resampling, mean_interval
 from refract.report.case_table import case_table
 from refract.report.edit_cases import edit_cases
 from refract.report.figures import cards
 from refract.report.groups import group_means
 from refract.report.infrared_scenes import infrared_scenes, own_pictures
 from refract.report.media import MediaFolder
-from refract.report.metric_rows import metric_files, metric_notes
+from refract.report.metric_rows import metric_files
 from refract.report.page import render_page
 from refract.report.provenance import digests, stage_facts
 from refract.report.script_data import script_data
@@ -48,14 +46,14 @@ MOST_ROWS = 400  # of a table the page knows nothing about
 class ReportInputs:
     """Folders and files of one run; any may be absent, and its part of the page then says so."""
 
-    plots: Path
-    metrics: Path
-    triptychs: Path
-    infrared: Path
-    edits: Path
-    banks: Path
-    params: Path
-    cases: Path
+    plots: Path = Path("out/plots")
+    metrics: Path = Path("metrics")
+    triptychs: Path = Path("out/triptychs")
+    infrared: Path = Path("out/infrared")
+    edits: Path = Path("out/edits")
+    banks: Path = Path("out/ref_banks")
+    params: Path = Path("params.yaml")
+    cases: Path = Path("data/cases.yaml")
 
 
 @dataclass(frozen=True)
@@ -65,40 +63,29 @@ class EvaluationTables:
     infrared: ItemScores
     edits: ItemScores
     frames: FrameScores
-    interval: Interval
+    resampling: Resampling
+
+    def interval(self, values: Sequence[float]) -> MeanInterval | None:
+        return mean_interval(values, self.resampling)
 
 
-def write_report(
-    output: Path,
-    *,
-    plots: Path,
-    metrics: Path,
-    triptychs: Path,
-    infrared: Path,
-    edits: Path,
-    banks: Path,
-    params: Path,
-    cases: Path,
-) -> None:
+def write_report(output: Path, inputs: ReportInputs) -> None:
     """Write `output`/index.html and `output`/media, which work offline and from any place.
 
     Equal inputs make equal bytes: no date, host or path outside the inputs' own names goes in.
     Nothing is written unless all of it could be.
 
-    Raises:
-        InputError: an unreadable, malformed or mismatching table, picture, clip or JSON file.
+    Raises InputError: an unreadable, malformed or mismatching table, picture, clip or JSON file.
     """
-    inputs = ReportInputs(plots, metrics, triptychs, infrared, edits, banks, params, cases)
-    settings = read_yaml(params) if params.is_file() else {}
-    described = _described(cases)
+    settings = read_yaml(inputs.params) if inputs.params.is_file() else {}
+    cases = _described(inputs.cases)
     scores = _scores(inputs, settings)
     with replace_directory(output) as folder:
         media = MediaFolder(folder)
-        info = read_object(edits / INFO_NAME)
-        scenes = infrared_scenes(triptychs, infrared, scores.infrared, media)
-        shown = edit_cases(edits, banks, described, info, scores.edits, scores.frames, media)
-        context = _context(inputs, scores, scenes, shown, described)
-        context["own_pictures"] = own_pictures(infrared, media)
+        scenes = infrared_scenes(inputs.triptychs, inputs.infrared, scores.infrared, media)
+        shown = edit_cases(inputs.edits, inputs.banks, cases, scores.edits, scores.frames, media)
+        context = _context(inputs, scores, scenes, shown, cases)
+        context["own_pictures"] = own_pictures(inputs.infrared, media)
         data = script_data(scores.infrared, scores.edits, scores.frames, scenes, shown)
         page = render_page(context, data)
         # `replace`: half a surrogate pair, as JSON may hold, is no character
@@ -127,7 +114,7 @@ def _scores(inputs: ReportInputs, settings: Mapping[str, Any]) -> EvaluationTabl
         read_scores(inputs.plots / INFRARED_TABLE, "item"),
         read_scores(inputs.plots / EDIT_TABLE, "case"),
         read_frames(inputs.plots / FRAME_TABLE),
-        partial(mean_interval, resamples=resamples, seed=seed),
+        Resampling(resamples, seed),
     )
 
 
@@ -154,7 +141,6 @@ def _context(
         "case_table": case_table(names, scores.edits),
         "charts": curve_charts(read_curve(inputs.plots / CURVE_TABLE)),
         "metric_files": metric_files(inputs.metrics),
-        "metric_notes": metric_notes(inputs.metrics),
         "other_tables": _other_tables(inputs.plots),
         "params_lines": _commented_lines(inputs.params),
         "stage_facts": stage_facts(
@@ -163,7 +149,7 @@ def _context(
         "digests": digests(
             {name: path for name in _HASHED if (path := getattr(inputs, name)).exists()}
         ),
-        "resamples": getattr(scores.interval, "keywords", {}).get("resamples", RESAMPLES),
+        "resamples": scores.resampling.resamples,
     }
 
 

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from refract.base.errors import InputError
+from refract.base.files import INFO_NAME, read_object
 from refract.editing.cases.outputs import BASELINES_FOLDER
+from refract.evaluation.edits.clips import curve_clips
 from refract.evaluation.edits.evaluation import PLAIN, RESULT, SOURCE, strength_key
 from refract.media.video_io import read_clip
 from refract.params.cases import INFRARED_REFERENCE
@@ -22,20 +23,17 @@ def edit_cases(
     edits: Path,
     banks: Path,
     cases: Mapping[str, EditsInfo],
-    info: EditsInfo,
     scores: ItemScores,
     frames: FrameScores,
     media: MediaFolder,
 ) -> list[dict[str, Any]]:
     """Every case folder of `edits`, in the order of the cases file, then by name.
 
-    info: `info.json` of the edits; may be empty.
-
-    Raises:
-        InputError: a missing or unreadable clip or photo.
+    Raises InputError: a missing or unreadable clip or photo.
     """
     if not edits.is_dir():
         return []
+    info = read_object(edits / INFO_NAME)
     present = sorted(path.name for path in edits.iterdir() if path.is_dir())
     ordered = [name for name in cases if name in present]
     ordered += [name for name in present if name not in cases]
@@ -58,7 +56,8 @@ def _clips(folder: Path, result_strength: float | None, media: MediaFolder) -> d
     others = sorted((folder / BASELINES_FOLDER).glob("*.mkv"))
     curve = [
         {"strength": strength, "variant": strength_key(strength), "clip": media.clip(path, side)}
-        for strength, path in _curve(folder)
+        for strength, path in curve_clips(folder)
+        if strength != 0  # which is the plain edit and shown as that
     ]
     return {
         "count": count,
@@ -71,17 +70,6 @@ def _clips(folder: Path, result_strength: float | None, media: MediaFolder) -> d
         "curve": curve,
         "baselines": [{"variant": path.stem, "clip": media.clip(path, side)} for path in others],
     }
-
-
-def _curve(folder: Path) -> list[tuple[float, Path]]:
-    """(strength, clip) in rising order; 0 is the plain edit and shown as that."""
-    points = []
-    for path in (folder / "curve").glob("*.mkv"):
-        try:
-            points.append((float(path.stem), path))
-        except ValueError as error:
-            raise InputError(f"{path}: not named by a reference strength, as 0.3.mkv") from error
-    return sorted(point for point in points if point[0] != 0)
 
 
 def _photo(name: str, banks: Path, facts: EditsInfo, media: MediaFolder) -> str | None:

@@ -56,7 +56,11 @@ def cards(
         if best_but is not None:
             names = [*_best_variant(facts, shown, (result, *best_but)), *names]
         verdicts = [_verdict(facts, shown[result], shown[name], name, interval) for name in names]
-        made.append(_card(facts, shown, result, [v for v in verdicts if v], interval))
+        mean = interval(list(shown[result].values()))
+        assert mean is not None  # the table holds finite values only, and the result has some
+        plot = strip_plot(facts, shown, result, interval)
+        value, ends = facts.text(mean.mean), facts.ends(mean)
+        made.append(Card(facts, value, ends, mean.count, plot, [v for v in verdicts if v]))
     return made
 
 
@@ -106,11 +110,8 @@ def _gain(facts: MetricFacts, gain: MeanInterval) -> str:
         unit = f" {facts.unit}" if facts.unit else ""
         ends = f"[{facts.signed(gain.low)}, {facts.signed(gain.high)}]"
         return f"{facts.signed(gain.mean)}{unit} {ends}"
-    if gain.mean >= 0:
-        low, high = facts.text(gain.low), facts.text(gain.high)
-        return f"nearer to 1 by {facts.text(gain.mean)} [{low}, {high}]"
-    low, high = facts.text(-gain.high), facts.text(-gain.low)
-    return f"further from 1 by {facts.text(-gain.mean)} [{low}, {high}]"
+    way, by = ("nearer to", gain) if gain.mean >= 0 else ("further from", -gain)
+    return f"{way} 1 by {facts.text(by.mean)} {facts.ends(by)}"
 
 
 def _in_sentence(variant: str) -> str:
@@ -123,17 +124,3 @@ def _kind(facts: MetricFacts, gain: MeanInterval) -> str:
     found = verdict_of(gain if facts.better == "lower" else -gain)
     known = facts.better != "none" and found in ("better", "worse")
     return found if known else "unclear"
-
-
-def _card(
-    facts: MetricFacts,
-    variants: Mapping[str, Values],
-    result: str,
-    verdicts: list[GainVerdict],
-    interval: Interval,
-) -> Card:
-    mean = interval(list(variants[result].values()))
-    assert mean is not None  # the table holds finite values only, and the result has some
-    ends = f"[{facts.text(mean.low)}, {facts.text(mean.high)}]"
-    plot = strip_plot(facts, variants, result, interval)
-    return Card(facts, facts.text(mean.mean), ends, mean.count, plot, verdicts)

@@ -39,4 +39,4 @@ def _mean_cell(facts: MetricFacts, values: Sequence[float], interval: Interval) 
     mean = interval(values)
     if mean is None:
         return "—", ""
-    return facts.text(mean.mean), f"[{facts.text(mean.low)}, {facts.text(mean.high)}]"
+    return facts.text(mean.mean), facts.ends(mean)

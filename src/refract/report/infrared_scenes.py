@@ -6,13 +6,11 @@ from typing import Any
 
 from refract.base.errors import InputError
 from refract.evaluation.infrared.evaluation import CONTROLS, RUN
-from refract.evaluation.infrared.scenes import TrueScene, has_truth, load_predictions
-from refract.media.image_reading import read_rgb
+from refract.evaluation.infrared.scenes import has_truth, load_prediction, load_scene
 from refract.media.image_sheets import error_picture, spread
 from refract.report.media import MediaFolder
 from refract.report.tables import ItemScores
 from refract.triptychs.panels.manifest import MANIFEST_NAME, TriptychRow, read_manifest
-from refract.triptychs.panels.triptych import split_triptych
 
 MOST_SCENES = 96  # beyond them the page grows heavy; the tables hold every scene
 OWN_PICTURES = "input"  # infer_ir's folder for pictures that a user gave
@@ -23,8 +21,7 @@ def infrared_scenes(
 ) -> dict[str, Any]:
     """`scenes` for the viewer and `total`, how many the test split has; {} where a half is absent.
 
-    Raises:
-        InputError: a listed picture is missing, unreadable or of the wrong shape.
+    Raises InputError: a listed picture is missing, unreadable or of the wrong shape.
     """
     if not (triptychs / MANIFEST_NAME).is_file() or not (infrared / RUN).is_dir():
         return {}
@@ -43,18 +40,15 @@ def own_pictures(infrared: Path, media: MediaFolder) -> list[tuple[str, str]]:
 def _scene(
     row: TriptychRow, triptychs: Path, infrared: Path, scores: ItemScores, media: MediaFolder
 ) -> dict[str, Any]:
-    path = row.path(triptychs)
-    panels = split_triptych(read_rgb(path), name=str(path))
-    truth = panels.infrared[..., 0]
-    scene = TrueScene(row.id, row.daytime, panels.visible, truth, panels.semantic)
-    images = {"visible": media.picture(panels.visible), "semantic": media.picture(panels.semantic)}
+    scene = load_scene(row, triptychs)
+    images = {"visible": media.picture(scene.visible), "semantic": media.picture(scene.semantic)}
     for variant in (RUN, *CONTROLS):
         if (infrared / variant).is_dir():
-            made = load_predictions(infrared / variant, [scene])[0]
+            made = load_prediction(infrared / variant, scene)
             images[variant] = media.picture(made)
             if variant == RUN and has_truth(row):
-                images["truth"] = media.picture(truth)
-                images["error"] = media.picture(error_picture(made, truth))
+                images["truth"] = media.picture(scene.infrared)
+                images["error"] = media.picture(error_picture(made, scene.infrared))
     if RUN not in images:
         raise InputError(f"{infrared / RUN}: missing; run the stage infer_ir first")
     return {

@@ -42,8 +42,7 @@ class MediaFolder:
     def picture_file(self, path: Path, most_px: int) -> str:
         """A picture file as PNG, its longer side at most `most_px`.
 
-        Raises:
-            InputError: the file is missing or no picture.
+        Raises InputError: the file is missing or no picture.
         """
         image = Image.fromarray(read_rgb(path))
         image.thumbnail((most_px, most_px), Image.Resampling.LANCZOS)
@@ -54,8 +53,7 @@ class MediaFolder:
 
         short_side: of its frames, in pixels.
 
-        Raises:
-            InputError: the file is missing or no clip.
+        Raises InputError: the file is missing or no clip.
         """
         digest = hash_file(path)
         factor = max(1, -(-LEAST_SIDE_PX // short_side))

@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from refract.evaluation.directions import Better, direction_of
+from refract.evaluation.measures.bootstrap import MeanInterval
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class MetricFacts:
     def signed(self, value: float) -> str:
         """A difference, with its sign in any case."""
         return f"{round(value, self.digits) + 0.0:+.{self.digits}f}".replace("-", "−")
+
+    def ends(self, mean: MeanInterval) -> str:
+        """The two ends of an interval."""
+        return f"[{self.text(mean.low)}, {self.text(mean.high)}]"
 
 
 _REGION = "inside the product region"

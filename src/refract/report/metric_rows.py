@@ -15,32 +15,28 @@ class MetricRow:
     interval: str = ""
 
 
-def metric_files(folder: Path) -> dict[str, list[MetricRow]]:
-    """File name without suffix -> rows, for each JSON file at any depth; `about` is left out."""
-    if not folder.is_dir():
-        return {}
-    paths = sorted(folder.rglob("*.json"))
-    tables = {
-        p.relative_to(folder).with_suffix("").as_posix(): _rows(read_object(p)) for p in paths
-    }
-    return {name: rows for name, rows in tables.items() if rows}
+@dataclass(frozen=True)
+class MetricFile:
+    """notes: (key, text) of its `about`, which says how the numbers were made."""
+
+    rows: list[MetricRow]
+    notes: list[tuple[str, str]]
 
 
-def metric_notes(folder: Path) -> dict[str, list[tuple[str, str]]]:
-    """File name without suffix -> (key, text) of its `about`: how the numbers were made."""
-    if not folder.is_dir():
-        return {}
-    notes = {}
+def metric_files(folder: Path) -> dict[str, MetricFile]:
+    """File name without suffix -> what is in it, for each JSON file at any depth."""
+    files = {}
     for path in sorted(folder.rglob("*.json")):
-        about = read_object(path).get("about")
-        if isinstance(about, Mapping) and about:
-            name = path.relative_to(folder).with_suffix("").as_posix()
-            notes[name] = [(key, str(value)) for key, value in flatten(about)]
-    return notes
+        tree = read_object(path)
+        about = tree.pop("about", None)
+        facts = flatten(about) if isinstance(about, dict) else ()
+        notes = [(key, str(value)) for key, value in facts]
+        files[path.relative_to(folder).with_suffix("").as_posix()] = MetricFile(_rows(tree), notes)
+    return files
 
 
 def _rows(tree: Mapping[str, Any]) -> list[MetricRow]:
-    leaves = dict(flatten({key: value for key, value in tree.items() if key != "about"}))
+    leaves = dict(flatten(tree))
     rows = []
     for key, value in leaves.items():
         stem = key.removesuffix("_low").removesuffix("_high")

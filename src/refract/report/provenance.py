@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from refract.base.files import INFO_NAME, flatten, read_object
-
-_CHUNK = 1 << 20
+from refract.pipeline.item_store import hash_file
 
 
 @dataclass(frozen=True)
@@ -22,12 +21,7 @@ class Digest:
 
 def file_digest(label: str, path: Path) -> Digest:
     """sha256 of a file's bytes."""
-    digest, octets = hashlib.sha256(), 0
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-            octets += len(chunk)
-    return Digest(label, 1, octets, digest.hexdigest())
+    return Digest(label, 1, path.stat().st_size, hash_file(path))
 
 
 def folder_digest(label: str, folder: Path) -> Digest:

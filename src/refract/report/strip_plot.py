@@ -74,5 +74,5 @@ def _row(
         scale(mean.mean),
         scale(mean.low),
         scale(mean.high),
-        f"{facts.text(mean.mean)} [{facts.text(mean.low)}, {facts.text(mean.high)}]",
+        f"{facts.text(mean.mean)} {facts.ends(mean)}",
     )

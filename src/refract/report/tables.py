@@ -1,11 +1,11 @@
 """The long-format tables of the evaluation, read into small typed structures."""
 
-import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 
+from refract.base.csv_rows import csv_reader, read_rows
 from refract.base.errors import InputError, shorten
 
 INFRARED_TABLE = "infrared_items.csv"
@@ -14,17 +14,12 @@ FRAME_TABLE = "edit_frames.csv"
 CURVE_TABLE = "strength_curve.csv"
 KNOWN_TABLES = (INFRARED_TABLE, EDIT_TABLE, FRAME_TABLE, CURVE_TABLE)
 
-TableRow = Mapping[str, str]
-
 
 @dataclass(frozen=True)
 class ItemScores:
     """values: metric -> variant -> item -> value, each level in the order of the table."""
 
     values: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
-
-    def add(self, metric: str, variant: str, item: str, value: float) -> None:
-        self.values.setdefault(metric, {}).setdefault(variant, {})[item] = value
 
     def of_item(self, item: str) -> dict[str, dict[str, float]]:
         """variant -> metric -> value of one item."""
@@ -54,13 +49,13 @@ FrameScores = dict[str, dict[str, dict[str, list[float | None]]]]
 def read_scores(path: Path, item_column: str) -> ItemScores:
     """Rows of item, variant, metric, value; empty where there is no such table.
 
-    Raises:
-        InputError: a column is missing or a value is no finite number.
+    Raises InputError: a column is missing or a value is no finite number.
     """
-    scores = ItemScores()
+    values: dict[str, dict[str, dict[str, float]]] = {}
     for row in _rows(path, (item_column, "variant", "metric", "value")):
-        scores.add(row["metric"], row["variant"], row[item_column], _number(path, row, "value"))
-    return scores
+        by_item = values.setdefault(row["metric"], {}).setdefault(row["variant"], {})
+        by_item[row[item_column]] = _number(path, row, "value")
+    return ItemScores(values)
 
 
 def read_groups(path: Path) -> dict[str, str]:
@@ -98,32 +93,16 @@ def read_curve(path: Path) -> dict[str, list[CurvePoint]]:
 
 def read_any(path: Path) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a table of whatever columns."""
-    rows = list(_lines(path))
+    with csv_reader(path) as reader:
+        rows = list(reader)
     return (rows[0], rows[1:]) if rows else ([], [])
 
 
-def _lines(path: Path) -> Iterator[list[str]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            yield from csv.reader(file)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read as a table ({error})") from error
+def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    return read_rows(path, columns) if path.is_file() else []
 
 
-def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[TableRow]:
-    if not path.is_file():
-        return
-    header, lines = read_any(path)
-    lacking = [name for name in columns if name not in header]
-    if lacking:
-        raise InputError(f"{path}: column {lacking[0]} is missing; needs {', '.join(columns)}")
-    for number, line in enumerate(lines, start=2):
-        if len(line) != len(header):
-            raise InputError(f"{path}:{number}: has {len(line)} cells, must have {len(header)}")
-        yield dict(zip(header, line, strict=True))
-
-
-def _number(path: Path, row: TableRow, column: str) -> float:
+def _number(path: Path, row: Mapping[str, str], column: str) -> float:
     try:
         value = float(row[column])
     except ValueError:

@@ -46,9 +46,8 @@ def build_study(request: StudyRequest, output: Path, key_path: Path | None = Non
     Same request, same clips -> same bytes. A case without a photo is left out, and so are pairs of
     equal clips; the log says which.
 
-    Raises:
-        InputError: fewer than two methods, missing or mismatching clips, an `output` that holds
-            something else, a key inside `output` or one of another study.
+    Raises InputError: fewer than two methods, missing or mismatching clips, an `output` that holds
+    something else, a key inside `output` or one of another study.
     """
     key_path = key_path or output.with_name(f"{output.name}-key.json")
     _check_places(output, key_path)

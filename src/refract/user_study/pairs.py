@@ -11,6 +11,7 @@ from pathlib import Path
 
 from refract.base.errors import InputError
 from refract.evaluation.votes.study_key import KeyClip, KeyPair, StudyKey
+from refract.pipeline.item_store import hash_file
 
 _DIGITS = 16  # 64 bits: no two of a few thousand names meet
 
@@ -32,8 +33,7 @@ class Tokens:
     def of(cls, seed: int, files: Mapping[ClipId, Path]) -> "Tokens":
         facts: list[object] = [seed]
         for clip, path in sorted(files.items()):
-            with path.open("rb") as file:
-                facts.append([*clip, hashlib.file_digest(file, "sha256").hexdigest()])
+            facts.append([*clip, hash_file(path)])
         return cls(hashlib.sha256(json.dumps(facts).encode()).digest())
 
     def __call__(self, *parts: object) -> str:

@@ -22,18 +22,24 @@ logger = logging.getLogger(__name__)
 
 def curve_strengths(edits: Path) -> list[float]:
     """The reference strengths rendered for the curve, read off the file names of all cases."""
-    return sorted({_strength(path) for path in edits.glob(f"*/{CURVE_FOLDER}/*.mkv")})
+    return sorted({s for folder in edits.glob("*/") for s, _ in curve_clips(folder)})
 
 
-def _strength(path: Path) -> float:
-    """The reference strength a clip of the curve is named by, such as 0.3.mkv."""
-    try:
-        strength = float(path.stem)
-    except ValueError:
-        strength = -1.0
-    if not 0 <= strength < inf:
-        raise InputError(f"{path}: not named by a reference strength, such as 0.3.mkv")
-    return strength
+def curve_clips(case: Path) -> list[tuple[float, Path]]:
+    """(reference strength, clip) of a case's curve in rising order; 0.3.mkv is of 0.3.
+
+    Raises InputError: a clip with another name.
+    """
+    clips = []
+    for path in (case / CURVE_FOLDER).glob("*.mkv"):
+        try:
+            strength = float(path.stem)
+        except ValueError:
+            strength = -1.0
+        if not 0 <= strength < inf:
+            raise InputError(f"{path}: not named by a reference strength, such as 0.3.mkv")
+        clips.append((strength, path))
+    return sorted(clips)
 
 
 def load_edit_case(
@@ -44,13 +50,11 @@ def load_edit_case(
     The product region is `target_mask`, or `source_mask` where the case has no other; the
     background is what lies further than `dilate_px` from both.
 
-    Raises:
-        InputError: a missing or unreadable clip, clips of different shapes, too few masks.
+    Raises InputError: a missing or unreadable clip, clips of different shapes, too few masks.
     """
     folder = edits / name
     clips = {variant: _read(folder / f"{variant}.mkv") for variant in (SOURCE, PLAIN, RESULT)}
-    for path in sorted((folder / CURVE_FOLDER).glob("*.mkv")):
-        clips[strength_key(_strength(path))] = _read(path)
+    clips |= {strength_key(strength): _read(path) for strength, path in curve_clips(folder)}
     for sampler in get_args(BaselineSampler):
         if (path := folder / BASELINES_FOLDER / f"{sampler}.mkv").is_file():
             clips[sampler] = _read(path)

@@ -68,27 +68,22 @@ class CaseScorer:
     _seen: dict[bytes, Measured] = field(default_factory=dict)
 
     def measured(self, variant: str) -> Measured:
-        """Scores and series together."""
+        """One value a metric, nan where it has none for this clip, and those by frame or pair."""
         frames = self.case.clips[variant]
         content = hashlib.sha256(frames.tobytes()).digest()
         if content not in self._seen:
             self._seen[content] = self._measure(frames)
         return self._seen[content]
 
-    def scores(self, variant: str) -> ClipScores:
-        """One value a metric; nan where a measure has no value for this clip."""
-        return self.measured(variant).scores
-
-    def series(self, variant: str) -> ClipSeries:
-        """The same by frame, T values, or by pair of adjacent frames, T - 1 values.
-
-        Under the keys of the scores they unfold, for those that can be told frame by frame.
-        """
-        return self.measured(variant).series
-
     def _measure(self, frames: Frames) -> Measured:
         features = self._features(frames)
-        parts = [self._motion.measures(frames, features), self._simple(frames)]
+        parts = [self._motion.measures(frames, features)]
+        simple = {
+            key: definition.measure(frames, self.case.source)
+            for key, definition in CLIP_MEASURES.items()
+            if definition.measure is not None
+        }
+        parts.append(Measured(simple, {}))
         if self.case.prompt is not None:
             words = self._prompt_features
             parts.append(cosines(f"product.{self.clip_model.key}_t", features, words))
@@ -96,18 +91,6 @@ class CaseScorer:
         if self.case.background is not None:
             parts += self._background(frames, self.case.background)
         return with_fidelity(merged(*parts))
-
-    def _simple(self, frames: Frames) -> Measured:
-        """The measures that see the clip and its source alone."""
-        source = self.case.source
-        return Measured(
-            {
-                key: definition.measure(frames, source)
-                for key, definition in CLIP_MEASURES.items()
-                if definition.measure is not None
-            },
-            {},
-        )
 
     def _product(self, frames: Frames, features: torch.Tensor) -> list[Measured]:
         """Likeness to the photo: whole frames, and the product where both know where it is."""

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refract.evaluation.infrared.scenes import Gray, TrueScene
+from refract.media.image_reading import LUMA
 
-_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _SHIFT = 3  # 8 levels a colour channel count as one: robust to lossy maps, apart for palettes
 _COLOURS = 1 << 3 * (8 - _SHIFT)
 _ROUNDING = 1e-12  # of float64 sums, relative
@@ -26,7 +26,7 @@ def _to_bytes(image: NDArray[np.floating]) -> Gray:
 
 def luma(scene: TrueScene) -> NDArray[np.float64]:
     """BT.601 luma `[P, P]` of the visible picture, 0..255, not rounded."""
-    return np.asarray(scene.visible @ _LUMA, np.float64)
+    return np.asarray(scene.visible @ LUMA, np.float64)
 
 
 def grayscale(scene: TrueScene) -> Gray:

@@ -9,22 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
 
 from refract.evaluation.infrared.scenes import Gray
 from refract.evaluation.infrared.semantic_classes import ColourMap, SemanticClasses
-from refract.evaluation.measures.bootstrap import MeanInterval
+from refract.evaluation.measures.bootstrap import MeanInterval, Resampling, percentile_ends
 
 Table = NDArray[np.float64]  # [scenes, classes]
-
-
-@dataclass(frozen=True)
-class SceneResampling:
-    """How the intervals of a value of the whole set are made: scenes are drawn again."""
-
-    resamples: int = 1000
-    seed: int = 0
-    confidence: float = 0.95
 
 
 @dataclass(frozen=True)
@@ -43,7 +33,7 @@ class ClassErrors:
         return ClassErrors(self.names, self.about, self.pixels[chosen], absolute)
 
     def class_interval(
-        self, variant: str, place: int, resampling: SceneResampling
+        self, variant: str, place: int, resampling: Resampling
     ) -> MeanInterval | None:
         """Error of one class with its interval over scenes; None where no scene shows it."""
         there = self.pixels[:, place] > 0
@@ -52,7 +42,7 @@ class ClassErrors:
             self.absolute[variant][there, column], self.pixels[there, column], resampling
         )
 
-    def macro_interval(self, variant: str, resampling: SceneResampling) -> MeanInterval | None:
+    def macro_interval(self, variant: str, resampling: Resampling) -> MeanInterval | None:
         """Mean over the classes of their errors, with its interval over scenes."""
         return _interval(self.absolute[variant], self.pixels, resampling)
 
@@ -88,7 +78,7 @@ def _ratio(absolute: Table, pixels: Table, axis: int) -> NDArray[np.float64]:
     return np.divide(total, size, out=np.full(size.shape, np.nan), where=size > 0)
 
 
-def _interval(absolute: Table, pixels: Table, resampling: SceneResampling) -> MeanInterval | None:
+def _interval(absolute: Table, pixels: Table, resampling: Resampling) -> MeanInterval | None:
     """Mean over the classes of the pooled errors; percentile bootstrap over the rows."""
     count = len(pixels)
     if count == 0:
@@ -101,14 +91,5 @@ def _interval(absolute: Table, pixels: Table, resampling: SceneResampling) -> Me
     mean = float(value(np.arange(count)))
     if count == 1:
         return MeanInterval(mean, mean, mean, 1)
-    ends = bootstrap(
-        (np.arange(count),),
-        value,
-        n_resamples=resampling.resamples,
-        confidence_level=resampling.confidence,
-        method="percentile",
-        batch=max(1, 10**7 // pixels.size),  # draws at a time, some 100 MB
-        vectorized=True,
-        rng=np.random.default_rng(resampling.seed),
-    ).confidence_interval
-    return MeanInterval(mean, float(ends.low), float(ends.high), count)
+    batch = max(1, 10**7 // pixels.size)  # some 100 MB
+    return MeanInterval(mean, *percentile_ends(np.arange(count), value, resampling, batch), count)

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from refract.base.on_demand import OnDemand
 from refract.evaluation.infrared.baselines import Baseline, fit_baselines, has_semantics
-from refract.evaluation.infrared.class_error import ClassErrors, SceneResampling, class_errors
+from refract.evaluation.infrared.class_error import ClassErrors, class_errors
 from refract.evaluation.infrared.scenes import Gray, TrueScene, load_scenes, predictions
 from refract.evaluation.infrared.scores import InfraredScorer, Scores, as_rgb
 from refract.evaluation.infrared.semantic_classes import find_classes, load_palette
-from refract.evaluation.measures.bootstrap import Interval
+from refract.evaluation.measures.bootstrap import Interval, Resampling
 from refract.evaluation.measures.metrics_file import Tree, put, put_interval
 from refract.evaluation.measures.perceptual import PerceptualDistance
 from refract.evaluation.measures.set_distance import ImageFeatures, SetDistances, set_distances
@@ -48,8 +48,7 @@ def collect_pictures(
 
     Each is read or made when it is asked for.
 
-    Raises:
-        InputError: a missing picture or one of the wrong shape.
+    Raises InputError: a missing picture or one of the wrong shape.
     """
     pictures = {RUN: predictions(infrared / RUN, scenes)}
     for name in CONTROLS:
@@ -85,8 +84,7 @@ def evaluate_infrared(
     if not scenes:
         return InfraredEvaluation([])
     pictures = collect_pictures(triptychs, infrared, scenes)
-    scorer = InfraredScorer(scenes, perceptual)
-    scores = scorer.all_scores(pictures)
+    scores = InfraredScorer(scenes, perceptual).scores(pictures)
     truths = OnDemand(len(scenes), lambda place: scenes[place].infrared)
     classes = None
     if has_semantics(scenes):
@@ -101,7 +99,7 @@ def evaluate_infrared(
 
 
 def infrared_metrics(
-    result: InfraredEvaluation, interval: Interval, resampling: SceneResampling | None = None
+    result: InfraredEvaluation, interval: Interval, resampling: Resampling
 ) -> Tree:
     """The metrics tree: the run's means, `day.` and `night.` apart, and each `baseline.`.
 
@@ -112,30 +110,36 @@ def infrared_metrics(
     tree: Tree = {"count": len(result.scenes)}
     if not result.scenes:
         return tree
-    run, drawn = result.scores[RUN], resampling or SceneResampling()
+    run = result.scores[RUN]
     _put_scores(tree, "", run, interval)
-    _put_whole(tree, "", result, RUN, drawn)
-    _put_best_gain(tree, result, interval)
-    groups = {name: _of_daytime(result.scenes, name) for name in _DAY_AND_NIGHT}
+    _put_whole(tree, "", result, RUN, resampling)
+    if (best := best_baseline(result)) is not None:
+        put_interval(tree, "gain_psnr_best", interval(_gains(result, best)))
+        put(tree, "best_baseline", best)
+    groups = {
+        name: [i for i, scene in enumerate(result.scenes) if scene.daytime == name]
+        for name in _DAY_AND_NIGHT
+    }
     for name, members in groups.items():
         if members:
             put(tree, f"{name}.count", len(members))
-            _put_scores(tree, f"{name}.", _subset(run, members), interval)
+            chosen = {metric: [values[i] for i in members] for metric, values in run.items()}
+            _put_scores(tree, f"{name}.", chosen, interval)
             if result.classes is not None:
                 errors = result.classes.of_scenes(members)
-                put_interval(tree, f"{name}.class_l1", errors.macro_interval(RUN, drawn))
+                put_interval(tree, f"{name}.class_l1", errors.macro_interval(RUN, resampling))
     for variant, scores in result.scores.items():
         if variant == RUN:
             continue
         above = f"baseline.{variant}."
         _put_scores(tree, above, scores, interval)
-        _put_whole(tree, above, result, variant, drawn)
+        _put_whole(tree, above, result, variant, resampling)
         put_interval(tree, f"{above}gain_psnr", interval(_gains(result, variant)))
         for name, members in groups.items():
             for metric in ("psnr", "ssim"):
-                chosen = interval([scores[metric][i] for i in members])
-                if chosen is not None:
-                    put(tree, f"{above}{name}.{metric}", chosen.mean)
+                mean = interval([scores[metric][i] for i in members])
+                if mean is not None:
+                    put(tree, f"{above}{name}.{metric}", mean.mean)
     return tree
 
 
@@ -166,7 +170,7 @@ def _put_scores(tree: Tree, above: str, scores: Mapping[str, list[float]], mean:
 
 
 def _put_whole(
-    tree: Tree, above: str, result: InfraredEvaluation, variant: str, drawn: SceneResampling
+    tree: Tree, above: str, result: InfraredEvaluation, variant: str, drawn: Resampling
 ) -> None:
     """The values of the whole set: the error over classes and, if measured, the sets' distance."""
     if result.classes is not None:
@@ -175,25 +179,10 @@ def _put_whole(
         put(tree, above + result.distances.key, result.distances.values[variant])
 
 
-def _put_best_gain(tree: Tree, result: InfraredEvaluation, interval: Interval) -> None:
-    best = best_baseline(result)
-    if best is not None:
-        put_interval(tree, "gain_psnr_best", interval(_gains(result, best)))
-        put(tree, "best_baseline", best)
-
-
 def _gains(result: InfraredEvaluation, variant: str) -> list[float]:
     """PSNR of the run minus that of the variant, scene by scene, dB."""
     pairs = zip(result.scores[RUN]["psnr"], result.scores[variant]["psnr"], strict=True)
     return [ours - theirs for ours, theirs in pairs]
-
-
-def _of_daytime(scenes: Sequence[TrueScene], name: str) -> list[int]:
-    return [i for i, scene in enumerate(scenes) if scene.daytime == name]
-
-
-def _subset(scores: Scores, members: Sequence[int]) -> Scores:
-    return {metric: [values[i] for i in members] for metric, values in scores.items()}
 
 
 def infrared_rows(result: InfraredEvaluation) -> list[tuple[object, ...]]:
@@ -206,9 +195,7 @@ def infrared_rows(result: InfraredEvaluation) -> list[tuple[object, ...]]:
     ]
 
 
-def class_rows(
-    result: InfraredEvaluation, resampling: SceneResampling | None = None
-) -> list[tuple[object, ...]]:
+def class_rows(result: InfraredEvaluation, resampling: Resampling) -> list[tuple[object, ...]]:
     """Rows of `CLASS_COLUMNS`: the error of each variant inside each class; none without classes.
 
     `l1` is a fraction of full scale over all pixels of the class; its interval is over scenes.
@@ -218,7 +205,7 @@ def class_rows(
         return rows
     for variant in classes.absolute:
         for place, name in enumerate(classes.names):
-            interval = classes.class_interval(variant, place, resampling or SceneResampling())
+            interval = classes.class_interval(variant, place, resampling)
             if interval is not None:
                 pixels = int(classes.pixels[:, place].sum())
                 values = (interval.mean, interval.low, interval.high)

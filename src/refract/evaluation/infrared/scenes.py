@@ -39,46 +39,44 @@ def load_scenes(folder: Path, split: str) -> Sequence[TrueScene]:
     Each is read when it is asked for: a split may be larger than the memory.
     """
     rows = [row for row in read_manifest(folder) if row.split == split and has_truth(row)]
-    return OnDemand(len(rows), lambda place: _load_scene(rows[place], folder))
+    return OnDemand(len(rows), lambda place: load_scene(rows[place], folder))
 
 
-def _load_scene(row: TriptychRow, folder: Path) -> TrueScene:
+def load_scene(row: TriptychRow, folder: Path) -> TrueScene:
+    """The panels of a row; without a true picture `infrared` is black."""
     path = row.path(folder)
     panels = split_triptych(read_rgb(path), name=str(path))
     return TrueScene(row.id, row.daytime, panels.visible, panels.infrared[..., 0], panels.semantic)
 
 
 def predictions(folder: Path, scenes: Sequence[TrueScene]) -> Sequence[Gray]:
-    """As `load_predictions`, each read when it is asked for; whether all are there is seen now."""
+    """As `load_prediction`, each read when it is asked for; whether all are there is seen now."""
     for scene in scenes:
-        _require(folder / f"{scene.id}.png")
-    return OnDemand(len(scenes), lambda place: load_predictions(folder, [scenes[place]])[0])
+        _path(folder, scene)
+    return OnDemand(len(scenes), lambda place: load_prediction(folder, scenes[place]))
 
 
-def load_predictions(folder: Path, scenes: Sequence[TrueScene]) -> list[Gray]:
-    """`<folder>/<id>.png` for every scene, in order, at the truth's 8 bits.
+def load_prediction(folder: Path, scene: TrueScene) -> Gray:
+    """`<folder>/<id>.png` at the truth's 8 bits.
 
-    Raises:
-        InputError: a scene without a picture, or one of another shape than its truth.
+    Raises InputError: there is no such picture, or it is of another shape than the truth.
     """
-    pictures = []
-    for scene in scenes:
-        path = folder / f"{scene.id}.png"
-        _require(path)
-        pixels = _eight_bits(read_infrared(path))
-        if pixels.shape != scene.infrared.shape:
-            height, width = scene.infrared.shape
-            raise InputError(
-                f"{path}: {pixels.shape[1]} x {pixels.shape[0]}, must be {width} x {height} like "
-                "the true picture"
-            )
-        pictures.append(pixels)
-    return pictures
+    path = _path(folder, scene)
+    pixels = _eight_bits(read_infrared(path))
+    if pixels.shape != scene.infrared.shape:
+        height, width = scene.infrared.shape
+        raise InputError(
+            f"{path}: {pixels.shape[1]} x {pixels.shape[0]}, must be {width} x {height} like the "
+            "true picture"
+        )
+    return pixels
 
 
-def _require(path: Path) -> None:
+def _path(folder: Path, scene: TrueScene) -> Path:
+    path = folder / f"{scene.id}.png"
     if not path.is_file():
         raise InputError(f"{path}: missing; infer_ir must write one picture a test scene")
+    return path
 
 
 def _eight_bits(picture: Infrared) -> Gray:

@@ -27,16 +27,12 @@ class InfraredScorer:
     scenes: Sequence[TrueScene]
     perceptual: PerceptualDistance
 
-    def scores(self, pictures: Sequence[Gray]) -> Scores:
-        """Every measure of one picture a scene, 8-bit `[P, P]`.
+    def scores(self, variants: Mapping[str, Sequence[Gray]]) -> dict[str, Scores]:
+        """Every measure of each variant's pictures, one a scene, 8-bit `[P, P]`.
 
         Single channel, native resolution, no resize. The perceptual distance sees the picture as
         three equal channels. nan where a measure has nothing to hold a picture against.
         """
-        return self.all_scores({"": pictures})[""]
-
-    def all_scores(self, variants: Mapping[str, Sequence[Gray]]) -> dict[str, Scores]:
-        """As `scores`, by variant; what depends on a scene alone is computed once."""
         measured = []
         for place, scene in enumerate(tqdm(self.scenes, desc="infrared metrics", unit="scene")):
             made = [pictures[place] for pictures in variants.values()]

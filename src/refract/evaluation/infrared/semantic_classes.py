@@ -46,8 +46,7 @@ class SemanticClasses:
 def load_palette(triptychs: Path) -> Palette | None:
     """The palette `prepare_triptychs` recorded, where the data set has named classes.
 
-    Raises:
-        InputError: an entry that is no colour.
+    Raises InputError: an entry that is no colour.
     """
     path = triptychs / INFO_NAME
     palette = read_info(triptychs).get(PALETTE_KEY) if path.exists() else None

@@ -5,10 +5,13 @@ Over items alone, or over items and seeds (Owen 2007).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import bootstrap
+
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,19 @@ class MeanInterval:
 Interval = Callable[[Sequence[float]], MeanInterval | None]  # how a mean's interval is made
 
 
-def mean_interval(
-    values: Sequence[float], *, resamples: int, seed: int, confidence: float = 0.95
-) -> MeanInterval | None:
-    """Mean over items and its percentile-bootstrap interval, resampling whole items.
+@dataclass(frozen=True)
+class Resampling:
+    """How intervals and p-values are drawn; the same settings give the same numbers."""
+
+    resamples: int = 10_000
+    seed: int = 0
+
+
+def mean_interval(values: Sequence[float], how: Resampling) -> MeanInterval | None:
+    """Mean over items and its 95% percentile-bootstrap interval, resampling whole items.
 
     Non-finite values are left out and so not counted; None where nothing is left. One value has
-    no spread to resample: both ends equal it. Same values, resamples and seed -> same numbers.
+    no spread to resample: both ends equal it. Same values, same `how` -> same numbers.
     """
     sample = np.asarray(values, np.float64)
     sample = sample[np.isfinite(sample)]
@@ -42,20 +51,28 @@ def mean_interval(
     mean = float(sample.mean())
     if np.ptp(sample) == 0:
         return MeanInterval(mean, mean, mean, sample.size)
-    interval = bootstrap(
+    low, high = percentile_ends(sample, np.mean, how)
+    return MeanInterval(mean, low, high, sample.size)
+
+
+def percentile_ends(
+    sample: NDArray[Any], statistic: Callable[..., Any], how: Resampling, batch: int | None = None
+) -> tuple[float, float]:
+    """The 95% interval of a statistic that takes an axis; `batch`: draws in memory at a time."""
+    ends = bootstrap(
         (sample,),
-        np.mean,
-        n_resamples=resamples,
-        confidence_level=confidence,
+        statistic,
+        n_resamples=how.resamples,
+        confidence_level=CONFIDENCE,
         method="percentile",
-        rng=np.random.default_rng(seed),
+        batch=batch,
+        vectorized=True,
+        rng=np.random.default_rng(how.seed),
     ).confidence_interval
-    return MeanInterval(mean, float(interval.low), float(interval.high), sample.size)
+    return float(ends.low), float(ends.high)
 
 
-def crossed_interval(
-    values: NDArray[np.float64], *, resamples: int, seed: int, confidence: float = 0.95
-) -> MeanInterval | None:
+def crossed_interval(values: NDArray[np.float64], how: Resampling) -> MeanInterval | None:
     """Mean over seeds and items with an interval for what others of both would change.
 
     Every seed is tried on every item, so the two are resampled independently, each with
@@ -68,13 +85,13 @@ def crossed_interval(
     values, present = (x[present.any(1)][:, present.any(0)] for x in (values, present))
     if len(values) < 2:
         alone: list[float] = values.ravel().tolist()
-        return mean_interval(alone, resamples=resamples, seed=seed, confidence=confidence)
-    rng = np.random.default_rng(seed)
-    times = [rng.multinomial(n, np.full(n, 1 / n), resamples) for n in values.shape]
+        return mean_interval(alone, how)
+    rng = np.random.default_rng(how.seed)
+    times = [rng.multinomial(n, np.full(n, 1 / n), how.resamples) for n in values.shape]
     sums, counts = (
         ((times[0] @ x) * times[1]).sum(1) for x in (np.where(present, values, 0.0), present)
     )
     low, high = np.quantile(
-        sums[counts > 0] / counts[counts > 0], [(1 - confidence) / 2, (1 + confidence) / 2]
+        sums[counts > 0] / counts[counts > 0], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
     )
     return MeanInterval(float(values[present].mean()), float(low), float(high), values.shape[1])

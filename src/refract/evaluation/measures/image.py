@@ -3,6 +3,8 @@
 Images are float arrays `[H, W]` or `[H, W, C]` in [0, 1] (see `to_unit`). SSIM is scikit-image's.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
@@ -15,6 +17,9 @@ FloatArray = NDArray[np.floating]
 # A perfect match has infinite PSNR, which no mean and no JSON can hold. 100 dB is one part in
 # 10^5 of full scale, far below one 8-bit step (48 dB), so no rounded image lies between.
 PSNR_CEILING = 100.0
+SSIM_SETTINGS: dict[str, Any] = {
+    "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0,
+}  # fmt: skip
 
 
 def to_unit(image: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -50,19 +55,12 @@ def psnr(image: FloatArray, truth: FloatArray, mask: BoolArray | None = None) ->
 def ssim(image: FloatArray, truth: FloatArray, mask: BoolArray | None = None) -> float:
     """Structural similarity of Wang et al. 2004: Gaussian window, sigma 1.5, K1 .01, K2 .03.
 
-    scikit-image's `structural_similarity` with `gaussian_weights=True, sigma=1.5,
-    use_sample_covariance=False, data_range=1` (an 11 x 11 window). Colour images: mean over the
-    channels. With `mask` `[H, W]` the SSIM map is averaged where the mask is true; a window
+    scikit-image's with `SSIM_SETTINGS` (an 11 x 11 window). Colour images: mean over the channels.
+    With `mask` `[H, W]` the SSIM map is averaged where the mask is true; a window
     centred there may see up to 5 px of the other side. An empty mask gives nan.
     """
     same_shape(image, truth)
-    settings = {
-        "gaussian_weights": True,
-        "sigma": 1.5,
-        "use_sample_covariance": False,
-        "data_range": 1.0,
-        "channel_axis": -1 if image.ndim == 3 else None,
-    }
+    settings = SSIM_SETTINGS | {"channel_axis": -1 if image.ndim == 3 else None}
     if mask is None:
         return float(structural_similarity(image, truth, **settings))
     if not mask.any():

@@ -6,8 +6,6 @@ The network is that of the original FID code (TensorFlow, 2015-12-05) from torch
 whose own `forward` takes rounded pictures only.
 """
 
-import hashlib
-import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from refract.base.errors import InputError
+from refract.evaluation.measures.weights_file import read_weights
+from refract.pipeline.item_store import hash_file
 
 ORIGINAL_DIGEST = "6726825d"  # begins the SHA-256 of pt_inception-2015-12-05-6726825d.pth
 DIMENSION = 2048
@@ -64,16 +64,15 @@ def load_inception(weights: Path, device: torch.device, *, batch: int = 32) -> I
 
     The file of pytorch-fid and that of torch-fidelity (the same one) fit as they are.
 
-    Raises:
-        InputError: no such file, an unreadable one, or weights of another network.
+    Raises InputError: no such file, an unreadable one, or weights of another network.
     """
     if not weights.is_file():
         raise InputError(
             f"Inception weights {weights}: no such file; give pytorch-fid's "
             "pt_inception-2015-12-05-6726825d.pth or the same as .safetensors, or null"
         )
-    network = _network(weights, _read_weights(weights)).to(device)
-    digest = _digest(weights)[:8]
+    network = _network(weights, read_weights(weights, "Inception weights")).to(device)
+    digest = hash_file(weights)[:8]
     origin = "the original" if digest == ORIGINAL_DIGEST else "not the original file"
     about = (
         f"FID, clean-fid protocol (PIL bicubic to 299 px, float, gray repeated to RGB), "
@@ -97,25 +96,3 @@ def _network(weights: Path, state: dict[str, torch.Tensor]) -> torch.nn.Sequenti
                 "FID, not ImageNet's usual Inception of 1000 classes"
             ) from error
     return torch.nn.Sequential(*list(whole.children())[:-1], torch.nn.Flatten())
-
-
-def _read_weights(path: Path) -> dict[str, torch.Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        # The original is published in this format only; weights_only runs no code from it.
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"Inception weights {path}: not readable ({reason})") from error
-    if not isinstance(state, dict):
-        raise InputError(f"Inception weights {path}: must hold a state dict")
-    return state
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,7 +7,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from refract.base.atomic import write_atomic
+from refract.base.atomic import write_text
 from refract.evaluation.measures.bootstrap import MeanInterval
 
 DIGITS = 5  # significant digits; beyond them a mean over some dozens of items says nothing
@@ -19,8 +19,7 @@ Tree = dict[str, Any]
 def significant(value: float) -> float:
     """Rounded to `DIGITS` significant digits and `DECIMALS` places.
 
-    Raises:
-        ValueError: a number that is not finite, which JSON cannot hold.
+    Raises ValueError: a number that is not finite, which JSON cannot hold.
     """
     if not isfinite(value):
         raise ValueError(f"metric value {value} is not finite")
@@ -45,9 +44,7 @@ def put_interval(tree: Tree, key: str, interval: MeanInterval | None) -> None:
 
 def write_metrics(tree: Mapping[str, Any], path: Path) -> None:
     """Write the tree as indented JSON in its own order."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_text(path, json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

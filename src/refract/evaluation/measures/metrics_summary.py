@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+from refract.base.files import flatten
 from refract.evaluation.measures.metrics_file import Tree, put
 
 # Patterns of dotted keys, in the order of the rows. `clip*` and the perceptual distance go by
@@ -55,11 +56,8 @@ def _is_end(key: str) -> bool:
     return key.endswith(("_low", "_high"))
 
 
-def flat_numbers(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, float]]:
+def flat_numbers(tree: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """(dotted key, number) of every number in the tree; texts are no metrics."""
-    for name, value in tree.items():
-        key = f"{above}{name}"
-        if isinstance(value, Mapping):
-            yield from flat_numbers(value, f"{key}.")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
+    for key, value in flatten(tree):
+        if isinstance(value, int | float) and not isinstance(value, bool):
             yield key, value

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from refract.base.errors import InputError
 from refract.evaluation.measures.image import to_unit
 from refract.evaluation.measures.optical_flow import Flow, Frames, Mask, sample, warp
-from refract.evaluation.measures.product import frame_change
+from refract.evaluation.measures.product import finite_mean, frame_changes
 
 TRACK_METHOD = (
     "track fidelity: DIS flow followed from a grid of points, correlation of directions with the "
@@ -127,7 +127,7 @@ def temporal_flickering(clip: Frames) -> float:
     is perfect by it** and motion counts as flicker, for which VBench applies it to static scenes
     only. Read it beside a measure of motion and the source's own value, never alone.
     """
-    return 1.0 - frame_change(clip) / 255.0
+    return 1.0 - finite_mean(frame_changes(clip)) / 255.0
 
 
 def moving_tracks(flows: Flow) -> Tracks:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from refract.base.errors import InputError
-from refract.evaluation.measures.image import FloatArray, same_shape, ssim
+from refract.evaluation.measures.image import SSIM_SETTINGS, FloatArray, same_shape, ssim
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # fine to coarse, section 4 of the paper
 _LEAST_PX = 12  # of the coarsest scale, so that the 11 px window has more than one place
@@ -46,12 +46,11 @@ def scale_weights(count: int) -> tuple[float, ...]:
 def ms_ssim(image: FloatArray, truth: FloatArray) -> float:
     """MS-SSIM of two single-channel pictures `[H, W]` in [0, 1], at the scales that fit; 0 to 1.
 
-    Windows as in `image_metrics.ssim` (Gaussian 11 x 11, sigma 1.5, K1 .01, K2 .03, inside the
+    Windows as in `image.ssim` (Gaussian 11 x 11, sigma 1.5, K1 .01, K2 .03, inside the
     picture only); each scale is the mean of 2 x 2 pixels of the one before, an odd last row or
     column left out. A scale with a negative mean counts as 0: a power of it would not be real.
 
-    Raises:
-        InputError: two shapes, or pictures too small for two scales.
+    Raises InputError: two shapes, or pictures too small for two scales.
     """
     same_shape(image, truth)
     count = scales_that_fit(min(image.shape))
@@ -61,23 +60,10 @@ def ms_ssim(image: FloatArray, truth: FloatArray) -> float:
     *finer, coarsest = scale_weights(count)
     value = 1.0
     for weight in finer:
-        value *= max(0.0, _contrast_and_structure(one, other)) ** weight
+        alike = structural_similarity(one, other, **SSIM_SETTINGS, K1=_NO_LUMINANCE)
+        value *= max(0.0, float(alike)) ** weight
         one, other = _half(one), _half(other)
     return float(value * max(0.0, ssim(one, other)) ** coarsest)
-
-
-def _contrast_and_structure(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    return float(
-        structural_similarity(
-            one,
-            other,
-            gaussian_weights=True,
-            sigma=1.5,
-            use_sample_covariance=False,
-            data_range=1.0,
-            K1=_NO_LUMINANCE,
-        )
-    )
 
 
 def _half(picture: NDArray[np.float64]) -> NDArray[np.float64]:

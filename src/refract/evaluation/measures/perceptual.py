@@ -8,7 +8,6 @@ themselves.
 
 import hashlib
 import logging
-import pickle
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +22,9 @@ from einops import rearrange
 from numpy.typing import NDArray
 
 from refract.base.errors import InputError
+from refract.evaluation.measures.weights_file import read_weights
 from refract.models.clip import ClipModel
+from refract.pipeline.item_store import hash_file
 
 logger = logging.getLogger(__name__)
 
@@ -113,8 +114,7 @@ def choose_perceptual(
 ) -> PerceptualDistance:
     """LPIPS if its trunk is configured or in torchvision's cache, else `ClipFeatureDistance`.
 
-    Raises:
-        InputError: a configured weights file that is missing or does not fit AlexNet.
+    Raises InputError: a configured weights file that is missing or does not fit AlexNet.
     """
     trunk = find_trunk(lpips_weights)
     if trunk is not None:
@@ -141,7 +141,7 @@ def find_trunk(lpips_weights: str | None) -> Path | None:
             )
         return path
     cached = Path(torch.hub.get_dir()) / "checkpoints" / HUB_NAME
-    return cached if cached.is_file() and _digest(cached).startswith(HUB_DIGEST) else None
+    return cached if cached.is_file() and hash_file(cached).startswith(HUB_DIGEST) else None
 
 
 def load_lpips(trunk: Path, device: torch.device, *, batch: int = 32) -> Lpips:
@@ -151,7 +151,7 @@ def load_lpips(trunk: Path, device: torch.device, *, batch: int = 32) -> Lpips:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # lpips still calls torchvision with `pretrained=`
         network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
-    weights = _read_weights(trunk)
+    weights = read_weights(trunk, "evaluate.lpips_weights:")
     try:
         for name, parameter in network.net.named_parameters():  # "slice2.3.weight"
             source = weights["features." + name.split(".", 1)[1]]
@@ -161,27 +161,5 @@ def load_lpips(trunk: Path, device: torch.device, *, batch: int = 32) -> Lpips:
         raise InputError(
             f"evaluate.lpips_weights: {trunk} is not torchvision's AlexNet ({error})"
         ) from error
-    about = f"LPIPS 0.1 (AlexNet), lpips package, trunk {trunk.name} sha256 {_digest(trunk)[:8]}"
+    about = f"LPIPS 0.1 (AlexNet), lpips package, trunk {trunk.name} sha256 {hash_file(trunk)[:8]}"
     return Lpips(network.eval().requires_grad_(False).to(device), about, device, batch)
-
-
-def _read_weights(path: Path) -> dict[str, torch.Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        # torchvision publishes its weights in this format only; weights_only runs no code from it.
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"evaluate.lpips_weights: {path}: not readable ({reason})") from error
-    if not isinstance(state, dict):
-        raise InputError(f"evaluate.lpips_weights: {path}: must hold a state dict")
-    return state
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

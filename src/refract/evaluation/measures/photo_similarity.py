@@ -40,7 +40,7 @@ class PhotoSimilarity:
 
     def frames(self, features: torch.Tensor) -> Measured:
         """`product.<key>_i`: whole frames, by their features `[T, D]`, to the whole photo."""
-        return self._measured("i", features, self._photo_features)
+        return cosines(f"product.{self.encoder.key}_i", features, self._photo_features)
 
     def crops(self, clip: Frames, region: RegionMask) -> Measured:
         """`product.<key>_i_crop`: squares around the region `[T, H, W]` to the photo's own.
@@ -48,11 +48,8 @@ class PhotoSimilarity:
         The encoder scales a crop to its input; a frame without a region counts as a whole.
         """
         crops = [crop_square(*pair) for pair in zip(clip, region, strict=True)]
-        return self._measured("i_crop", self.encoder.image_features(crops), self._crop_features)
-
-    def _measured(self, name: str, features: torch.Tensor, reference: torch.Tensor) -> Measured:
-        key = f"product.{self.encoder.key}_{name}"
-        return cosines(key, features, reference)
+        features = self.encoder.image_features(crops)
+        return cosines(f"product.{self.encoder.key}_i_crop", features, self._crop_features)
 
     @cached_property
     def _photo_features(self) -> torch.Tensor:

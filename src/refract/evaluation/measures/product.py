@@ -88,16 +88,12 @@ def background_region(masks: list[RegionMask], dilate_px: int) -> RegionMask:
     return ~grow(np.logical_or.reduce(masks), dilate_px)
 
 
-def colour_scores(clip: Frames, region: RegionMask, photo: ProductPhoto) -> dict[str, float]:
+def colour_measures(clip: Frames, region: RegionMask, photo: ProductPhoto) -> Measured:
     """Histogram overlap (higher is closer) and CIE76 difference (lower) to the photo's product.
 
-    Over the pixels of all frames together, `ERODE_PX` inside the region. nan for an empty one.
+    Scores over the pixels of all frames together, `ERODE_PX` inside the region, series over those
+    of each frame. nan for an empty one.
     """
-    return colour_measures(clip, region, photo).scores
-
-
-def colour_measures(clip: Frames, region: RegionMask, photo: ProductPhoto) -> Measured:
-    """`colour_scores`, and the same measures over the pixels of each frame alone."""
     inside = core(region, ERODE_PX)
     lab = lab_pixels(clip[inside])
     by_frame = np.split(lab, np.cumsum(inside.sum((1, 2)))[:-1])
@@ -114,13 +110,8 @@ def _colour_agreement(lab: NDArray[np.float64], photo: ProductPhoto) -> dict[str
     return {"product.histogram_overlap": overlap, "product.delta_e": delta_e(lab, photo.lab)}
 
 
-def background_scores(clip: Frames, source: Frames, background: RegionMask) -> dict[str, float]:
-    """PSNR (dB, errors of all frames pooled) and SSIM (mean over frames) against the source."""
-    return background_measures(clip, source, background).scores
-
-
 def background_measures(clip: Frames, source: Frames, background: RegionMask) -> Measured:
-    """`background_scores`, and both measures of each frame."""
+    """PSNR (dB, errors of all frames pooled) and SSIM (mean over frames) against the source."""
     image, truth = to_unit(clip), to_unit(source)
     frames = list(zip(image, truth, background, strict=True))
     series = {
@@ -153,11 +144,6 @@ def adjacent_similarities(features: torch.Tensor) -> list[float]:
     """Cosine of each frame's unit features `[T, D]` with the next one's, T - 1 values."""
     similarities: list[float] = (features[1:] * features[:-1]).sum(1).tolist()
     return similarities
-
-
-def frame_change(clip: Frames) -> float:
-    """Mean absolute difference of adjacent frames, levels of 255; nan for a single frame."""
-    return finite_mean(frame_changes(clip))
 
 
 def frame_changes(clip: Frames) -> list[float]:

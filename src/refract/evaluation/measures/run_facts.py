@@ -24,8 +24,7 @@ Facts = dict[str, Any]
 def read_info(folder: Path) -> Facts:
     """`info.json` of a stage's output.
 
-    Raises:
-        InputError: the file is missing or no JSON object.
+    Raises InputError: the file is missing or no JSON object.
     """
     path = folder / INFO_NAME
     if not path.is_file():
@@ -80,8 +79,7 @@ def count_fallbacks(edits: Path) -> Facts:
 def bank_facts(banks: Path, names: Iterable[str]) -> Facts:
     """How many cases had a reference bank, and what the banks were recorded at.
 
-    Raises:
-        InputError: a damaged bank.
+    Raises InputError: a damaged bank.
     """
     paths = [path for name in names if (path := banks / f"{name}.safetensors").is_file()]
     facts = [ReferenceBank.load(path).facts for path in paths]

@@ -73,8 +73,7 @@ def choose_features(
 ) -> ImageFeatures:
     """The FID's Inception if its weights are configured, else the CLIP's embeddings.
 
-    Raises:
-        InputError: a configured weights file that is missing or does not fit.
+    Raises InputError: a configured weights file that is missing or does not fit.
     """
     if inception_weights is not None:
         return load_inception(Path(inception_weights), clip.device)

@@ -10,9 +10,9 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
-from refract.base.atomic import write_atomic
+from refract.base.atomic import write_text
 from refract.base.errors import InputError, shorten
-from refract.base.files import refuse_special
+from refract.base.files import read_json_object
 from refract.params.section import Items, Section, validate
 
 QUESTIONS = {
@@ -69,24 +69,14 @@ class MethodPair(NamedTuple):
 
 
 def write_key(path: Path, key: StudyKey) -> None:
-    text = json.dumps(key.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
-    write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_text(path, json.dumps(key.model_dump(mode="json"), indent=1, sort_keys=True) + "\n")
 
 
 def load_key(path: Path) -> StudyKey:
     """Raises InputError for a missing, malformed or inconsistent file."""
-    refuse_special(path)
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise InputError(f"{path}: holds more than {_MOST_BYTES} bytes; no key of a study")
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"key of the study {path}: cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not valid JSON: {shorten(str(error))}") from error
-    if not isinstance(document, dict):
-        raise InputError(f"{path}: is a {type(document).__name__}; must be the key of a study")
-    key = validate(StudyKey, document, path)
+    if path.is_file() and path.stat().st_size > _MOST_BYTES:
+        raise InputError(f"{path}: holds more than {_MOST_BYTES} bytes; no key of a study")
+    key = validate(StudyKey, read_json_object(path), path)
     _check(path, key)
     return key
 

@@ -74,8 +74,7 @@ def parse_arguments() -> argparse.Namespace:
 def run(name: str, grid: "Grid", folder: Path, jobs: int) -> None:
     """Run a sweep and report it.
 
-    Raises:
-        InputError: also when a point failed, after the report of the others.
+    Raises InputError: also when a point failed, after the report of the others.
     """
     from refract.experiments.ablation.sweep import run_sweep
     from refract.experiments.compare.revisions import open_repository
@@ -93,9 +92,9 @@ def run(name: str, grid: "Grid", folder: Path, jobs: int) -> None:
 def report(sweep: "Sweep", grid: "Grid", folder: Path) -> None:
     """Tables and plots of a sweep, in place of the last ones."""
     from refract.base.yaml_files import read_yaml
+    from refract.evaluation.measures.bootstrap import Resampling
     from refract.experiments.ablation.collect import collect_items
     from refract.experiments.ablation.report import write_sweep_report
-    from refract.experiments.compare.paired import Resampling
     from refract.experiments.compare.revisions import open_repository
 
     params = read_yaml(PARAMS)

@@ -1,32 +1,22 @@
 """The per-item values of a sweep's experiments, and their means with intervals."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from dvc.repo import Repo
 
 from refract.base.errors import InputError
-from refract.evaluation.measures.bootstrap import MeanInterval
+from refract.evaluation.measures.bootstrap import Resampling, crossed_interval
 from refract.experiments.ablation.manifest import Sweep
 from refract.experiments.compare.experiments import no_table
 from refract.experiments.compare.item_tables import HALVES, HalfName, read_items
 from refract.experiments.compare.revisions import find_revision
 
 POINT, BASELINE = "point", "baseline"
-ColumnInterval = Callable[[np.ndarray], MeanInterval | None]  # of a table's column
 _COLUMNS = [
-    "row",
-    "kind",
-    "metric",
-    "mean",
-    "low",
-    "high",
-    "count",
-    "seeds",
-    "seed_low",
-    "seed_high",
-]
+    "row", "kind", "metric", "mean", "low", "high", "count", "seeds", "seed_low", "seed_high",
+]  # fmt: skip
 
 
 def collect_items(repo: Repo, sweep: Sweep, half: HalfName) -> pd.DataFrame:
@@ -34,8 +24,7 @@ def collect_items(repo: Repo, sweep: Sweep, half: HalfName) -> pd.DataFrame:
 
     seed: text, empty in a sweep without an axis of seeds.
 
-    Raises:
-        InputError: an experiment or its table is gone, or every point failed.
+    Raises InputError: an experiment or its table is gone, or every point failed.
     """
     tables = []
     for point in sweep.points:
@@ -58,7 +47,7 @@ def collect_items(repo: Repo, sweep: Sweep, half: HalfName) -> pd.DataFrame:
 
 
 def summarise(
-    items: pd.DataFrame, labels: Sequence[str], half: HalfName, interval: ColumnInterval
+    items: pd.DataFrame, labels: Sequence[str], half: HalfName, how: Resampling
 ) -> pd.DataFrame:
     """A row of `_COLUMNS` each: the points in order, then the baselines.
 
@@ -69,14 +58,14 @@ def summarise(
     change has a row a point. `labels`: the points that have results.
     """
     layout = HALVES[half]
-    parts = [_means(_of(items, label, layout.result), label, POINT, interval) for label in labels]
+    parts = [_means(_of(items, label, layout.result), label, POINT, how) for label in labels]
     for variant in layout.baselines:
         tables = {label: _of(items, label, variant) for label in labels}
-        if all(_same(table, tables[labels[0]]) for table in tables.values()):
-            parts.append(_means(tables[labels[0]], variant, BASELINE, interval))
+        if all(table.equals(tables[labels[0]]) for table in tables.values()):
+            parts.append(_means(tables[labels[0]], variant, BASELINE, how))
         else:
             parts += [
-                _means(table, f"{variant} of {label}", BASELINE, interval)
+                _means(table, f"{variant} of {label}", BASELINE, how)
                 for label, table in tables.items()
             ]
     return pd.concat(parts, ignore_index=True)
@@ -89,15 +78,11 @@ def _of(items: pd.DataFrame, label: str, variant: str) -> pd.DataFrame:
     return chosen[[*keys, "value"]].sort_values(keys, ignore_index=True)
 
 
-def _same(table: pd.DataFrame, other: pd.DataFrame) -> bool:
-    return table.equals(other)
-
-
-def _means(values: pd.DataFrame, row: str, kind: str, interval: ColumnInterval) -> pd.DataFrame:
+def _means(values: pd.DataFrame, row: str, kind: str, how: Resampling) -> pd.DataFrame:
     rows = []
     for metric, group in values.groupby("metric", sort=True):
         by_seed = group.pivot(index="seed", columns="item", values="value").to_numpy(float)
-        mean = interval(by_seed)
+        mean = crossed_interval(by_seed, how)
         assert mean is not None  # no group is empty, and the table's values are finite
         seeds = np.nanmean(by_seed, 1)
         spread = len(seeds), seeds.min(), seeds.max()

@@ -60,8 +60,7 @@ class ExperimentQueue:
 
         DVC stashes the working tree and puts it back; Ctrl-C waits for that.
 
-        Raises:
-            InputError: DVC refuses it, or another DVC command holds the repository.
+        Raises InputError: DVC refuses it, or another DVC command holds the repository.
         """
         settings = [hydra_override(key, value) for key, value in overrides.items()]
         given = [part for setting in settings for part in ("--set-param", setting)]
@@ -103,8 +102,7 @@ class ExperimentQueue:
         workers find `dvc` and `python` beside this interpreter. Files take what it prints, since
         workers would hold pipes open for as long as they live.
 
-        Raises:
-            InputError: the command fails; the line is DVC's own.
+        Raises InputError: the command fails; the line is DVC's own.
         """
         beside = str(Path(sys.executable).parent)
         path = os.pathsep.join([beside, os.environ.get("PATH", os.defpath)])

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from refract.base.errors import InputError, shorten
+from refract.base.files import flatten
 from refract.base.yaml_files import read_yaml
 from refract.experiments.compare.item_tables import HALVES
 from refract.params.cases import load_cases, with_overrides
@@ -43,6 +44,14 @@ def _check_value(value: object) -> object:
     return value
 
 
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 Overrides = dict[Key, Annotated[Any, AfterValidator(_check_value)]]
 
 
@@ -69,33 +78,17 @@ class Grid(Section):
     ] = None
 
     @model_validator(mode="after")
-    def _rows_of_their_own(self) -> "Grid":
+    def _points_and_seeds_fit(self) -> "Grid":
         for label in self.points:
             if label in HALVES[self.half].baselines:
                 raise ValueError(
                     f"point {label!r}: is the name of a baseline's row; choose another"
                 )
-        return self
-
-    @model_validator(mode="after")
-    def _numbers_on_a_numeric_axis(self) -> "Grid":
-        if self.axis.kind == "numeric":
-            for label in self.points:
-                try:
-                    float(label)
-                except ValueError:
-                    raise ValueError(
-                        f"point {label!r}: must be a number, as the axis is numeric"
-                    ) from None
-        return self
-
-    @model_validator(mode="after")
-    def _seeds_in_one_place(self) -> "Grid":
+            if self.axis.kind == "numeric" and not _is_number(label):
+                raise ValueError(f"point {label!r}: must be a number, as the axis is numeric")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds {list(self.seeds)}: must all differ")
-        if self.seeds and any(
-            "seed" in settings for settings in (self.common, *self.points.values())
-        ):
+        if self.seeds and any("seed" in given for given in (self.common, *self.points.values())):
             raise ValueError("seeds: must be left out where common or a point sets seed")
         return self
 
@@ -117,9 +110,8 @@ class Grids(Section):
 def load_grids(path: Path, params_path: Path) -> dict[str, Grid]:
     """Every grid of `path`.
 
-    Raises:
-        InputError: a fault of either file, or a setting that params.yaml lacks or that is a whole
-            section there.
+    Raises InputError: a fault of either file, or a setting that params.yaml lacks or that is a
+    whole section there.
     """
     grids = validate(Grids, read_yaml(path), path).grids
     params = read_yaml(params_path)
@@ -165,8 +157,7 @@ def with_dotted_keys(params: Mapping[str, Any], overrides: Mapping[str, Any]) ->
 def check_values(grid: Grid, params_path: Path, cases_path: Path, where: str) -> None:
     """Refuse a point whose settings no stage would accept, before anything is computed.
 
-    Raises:
-        InputError: naming the point, the key, its value and what is allowed.
+    Raises InputError: naming the point, the key, its value and what is allowed.
     """
     from refract.params.whole import Params
 
@@ -183,12 +174,4 @@ def unreached_cases(grid: Grid, cases_path: Path) -> list[str]:
     swept = {key for label, seed in grid.runs for key in grid.overrides(label, seed)}
     swept -= grid.common.keys() - {key for point in grid.points.values() for key in point}
     cases = load_cases(cases_path)
-    return [name for name, case in cases.items() if swept & _dotted_keys(case.overrides)]
-
-
-def _dotted_keys(values: Mapping[str, Any], prefix: str = "") -> set[str]:
-    keys: set[str] = set()
-    for key, value in values.items():
-        below = _dotted_keys(value, f"{prefix}{key}.") if isinstance(value, Mapping) else set()
-        keys |= below or {f"{prefix}{key}"}
-    return keys
+    return [name for name, case in cases.items() if swept & dict(flatten(case.overrides)).keys()]

@@ -7,8 +7,6 @@ the point's settings. So a finished experiment of that name is the result asked 
 import hashlib
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +16,16 @@ from refract.base.errors import InputError, shorten
 from refract.base.yaml_files import read_yaml
 from refract.experiments.ablation.grids import Grid, with_dotted_keys
 from refract.experiments.compare.revisions import changed_files, find_revision, git, pipeline_inputs
+from refract.params.section import Items, Section
 
 _DIGEST = 8  # hexadecimal digits of the digest in a name
 
 
-@dataclass(frozen=True)
-class Origin:
+class Origin(Section):
     """What experiments start from: a commit, and the changes to the pipeline's inputs since."""
 
     commit: str
-    changed: tuple[str, ...]
+    changed: Items[str]
     digest: str
 
     def __str__(self) -> str:
@@ -36,8 +34,7 @@ class Origin:
         return f"commit {self.commit[:7]} with uncommitted changes of {', '.join(self.changed)}"
 
 
-@dataclass(frozen=True)
-class Point:
+class Point(Section):
     """One point, with one seed where the sweep has several, as an experiment.
 
     as_present: it equals params.yaml but for seed and common settings. error: why it has no result;
@@ -45,7 +42,7 @@ class Point:
     """
 
     label: str
-    overrides: Mapping[str, Any]
+    overrides: dict[str, Any]
     experiment: str
     as_present: bool
     reused: bool = False
@@ -59,8 +56,7 @@ class Point:
 def find_origin(repo: Repo) -> Origin:
     """The present state of the pipeline's inputs.
 
-    Raises:
-        InputError: an input that git does not know, which DVC would not take along.
+    Raises InputError: an input that git does not know, which DVC would not take along.
     """
     inputs = pipeline_inputs(repo)
     code = "src"  # also what decides no result, so that DVC does not watch it: it is imported
@@ -76,7 +72,8 @@ def find_origin(repo: Repo) -> Origin:
     assert head.sha is not None
     changed = changed_files(repo, head, find_revision(repo, "workspace"), inputs)
     difference = git(repo, "diff", "--binary", "HEAD", "--", *inputs)
-    return Origin(head.sha, tuple(changed), hashlib.sha256(difference).hexdigest())
+    digest = hashlib.sha256(difference).hexdigest()
+    return Origin(commit=head.sha, changed=tuple(changed), digest=digest)
 
 
 def make_points(name: str, grid: Grid, origin: Origin, params_path: Path) -> list[Point]:
@@ -89,9 +86,15 @@ def make_points(name: str, grid: Grid, origin: Origin, params_path: Path) -> lis
         digest = hashlib.sha256(identity.encode()).hexdigest()[:_DIGEST]
         # git allows no ".." and "." last
         slug = re.sub(r"[^A-Za-z0-9_.+=-]|\.(?=\.|$)", "_", label)
-        experiment = f"{name}-{slug}-{'' if seed is None else f's{seed}-'}{digest}"
-        as_present = with_dotted_keys(params, grid.points[label]) == params
-        points.append(Point(label, overrides, experiment, as_present, seed=seed))
+        points.append(
+            Point(
+                label=label,
+                overrides=overrides,
+                experiment=f"{name}-{slug}-{'' if seed is None else f's{seed}-'}{digest}",
+                as_present=with_dotted_keys(params, grid.points[label]) == params,
+                seed=seed,
+            )
+        )
     return points
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from refract.base.atomic import replace_directory
+from refract.evaluation.measures.bootstrap import Resampling
 from refract.evaluation.measures.metrics_file import significant
 from refract.experiments.ablation import tables
 from refract.experiments.ablation.collect import summarise
@@ -15,7 +16,7 @@ from refract.experiments.ablation.plots import draw_plots
 from refract.experiments.ablation.points import Point
 from refract.experiments.ablation.tables import choose_metrics
 from refract.experiments.compare.item_tables import HALVES, HalfName, wide
-from refract.experiments.compare.paired import Difference, Resampling, paired_differences
+from refract.experiments.compare.paired import Difference, paired_differences
 from refract.experiments.compare.printing import beyond_noise_line
 
 Paired = dict[str, list[Difference]]  # point -> its differences to what the table is against
@@ -31,7 +32,7 @@ def write_sweep_report(
     `plots.png`, `plots.svg`, `points.json`.
     """
     done = list(dict.fromkeys(point.label for point in sweep.points if not point.error))
-    summary = summarise(items, done, grid.half, how.interval)
+    summary = summarise(items, done, grid.half, how)
     metrics = choose_metrics(summary["metric"], grid.half, grid.metrics)
     baselines = [row for row in summary["row"].unique() if row not in sweep.labels]
     cells = tables.formatted(summary, metrics, [*sweep.labels, *baselines])

@@ -4,7 +4,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from dvc.repo import Repo
@@ -39,8 +38,7 @@ def run_sweep(repo: Repo, name: str, grid: Grid, params_path: Path, jobs: int) -
     this sweep and its experiments are stopped: finished items lie in the item store, so a second
     call goes on from there.
 
-    Raises:
-        InputError: what `find_origin` and `ExperimentQueue.put` refuse.
+    Raises InputError: what `find_origin` and `ExperimentQueue.put` refuse.
     """
     origin = find_origin(repo)
     points = make_points(name, grid, origin, params_path)
@@ -53,7 +51,7 @@ def run_sweep(repo: Repo, name: str, grid: Grid, params_path: Path, jobs: int) -
         logger.warning("stopping; the same command goes on where this one ended")
         queue.stop(point.experiment for point in points)
         raise
-    return Sweep(name, origin, points)
+    return Sweep(grid=name, origin=origin, points=tuple(points))
 
 
 def enqueue(queue: ExperimentQueue, points: Sequence[Point], commit: str) -> list[Point]:
@@ -99,7 +97,7 @@ def _reusing(point: Point, finished: set[str]) -> Point:
     if not same:
         return point
     twin = point.experiment if point.experiment in same else same[0]
-    return replace(point, experiment=twin, reused=True)
+    return point.model_copy(update={"experiment": twin, "reused": True})
 
 
 def wait(queue: ExperimentQueue, points: Sequence[Point], jobs: int, title: str) -> list[Point]:
@@ -112,7 +110,7 @@ def wait(queue: ExperimentQueue, points: Sequence[Point], jobs: int, title: str)
             status = queue.status()
             for name, error in watch.over(queue, status, list(pending)).items():
                 point = pending.pop(name)
-                ended[str(point)] = replace(point, error=error)
+                ended[str(point)] = point.model_copy(update={"error": error})
                 progress.update()
                 if error:  # at once: the others may take hours yet
                     tqdm.write(f"{point} failed: {error} (dvc queue logs {name})")

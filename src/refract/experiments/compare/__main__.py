@@ -7,7 +7,7 @@ name, a git revision or `workspace`. A difference is B minus A, paired by item.
 import argparse
 from pathlib import Path
 
-from refract.base.atomic import write_atomic
+from refract.base.atomic import write_text
 from refract.base.errors import InputError
 from refract.pipeline.stage_runner import run_stage
 
@@ -27,9 +27,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the resampling")
     arguments = parser.parse_args()
 
+    from refract.evaluation.measures.bootstrap import Resampling
     from refract.experiments.compare.experiments import compare
     from refract.experiments.compare.item_tables import HALVES
-    from refract.experiments.compare.paired import Resampling
     from refract.experiments.compare.printing import as_csv, as_markdown, as_text
     from refract.experiments.compare.revisions import find_revision, open_repository
 
@@ -42,10 +42,6 @@ def main() -> None:
     for path, text in ((arguments.md, as_markdown), (arguments.csv, as_csv)):
         if path is not None:
             write_text(path, text(comparison))
-
-
-def write_text(path: Path, text: str) -> None:
-    write_atomic(path, lambda place: place.write_text(text, encoding="utf-8"))
 
 
 def checked_resamples(count: int) -> int:

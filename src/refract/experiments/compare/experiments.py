@@ -8,8 +8,9 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
 from refract.base.errors import InputError
+from refract.evaluation.measures.bootstrap import Resampling
 from refract.experiments.compare.item_tables import HALVES, HalfName, read_items, wide
-from refract.experiments.compare.paired import Difference, Resampling, paired_differences
+from refract.experiments.compare.paired import Difference, paired_differences
 from refract.experiments.compare.revisions import Revision, changed_files, pipeline_inputs
 
 Settings = dict[str, tuple[Any, Any]]  # dotted key -> (value of A, value of B), None where absent
@@ -33,8 +34,7 @@ def compare(
 
     A half of which neither has a table is left out.
 
-    Raises:
-        InputError: no table at all, one that a single side has, or no common items.
+    Raises InputError: no table at all, one that a single side has, or no common items.
     """
     settings = changed_settings(repo, a, b)
     files = changed_files(repo, a, b, pipeline_inputs(repo, settings=False))

@@ -42,9 +42,8 @@ HALVES: dict[HalfName, Half] = {
 def read_items(repo: Repo, revision: Revision, half: HalfName) -> pd.DataFrame | None:
     """Rows of `ITEM_COLUMNS`; None where the revision has no such table or an empty one.
 
-    Raises:
-        InputError: a table without its columns, with a value that is no finite number or with two
-            values of one item; or one that is in no cache.
+    Raises InputError: a table without its columns, with a value that is no finite number or with
+    two values of one item; or one that is in no cache.
     """
     layout = HALVES[half]
     content = read_file(repo, revision, layout.table)

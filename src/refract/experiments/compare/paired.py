@@ -14,25 +14,12 @@ from scipy.stats import permutation_test
 from statsmodels.stats.multitest import multipletests
 
 from refract.evaluation.directions import Direction, direction_of
-from refract.evaluation.measures.bootstrap import MeanInterval, crossed_interval
+from refract.evaluation.measures.bootstrap import MeanInterval, Resampling, crossed_interval
 from refract.evaluation.measures.verdict import LEVEL, Verdict, verdict_of
 
 _BATCH = 1000  # sign assignments in memory at once
 
 DirectionOf = Callable[[str], Direction | None]
-
-
-@dataclass(frozen=True)
-class Resampling:
-    """How intervals and p-values are drawn; the same settings give the same numbers."""
-
-    resamples: int = 10_000
-    seed: int = 0
-
-    def interval(self, values: np.ndarray) -> MeanInterval | None:
-        """Of values [items] or [seeds, items], the latter with nan where there is none."""
-        grid = np.atleast_2d(values)
-        return crossed_interval(grid, resamples=self.resamples, seed=self.seed)
 
 
 @dataclass(frozen=True)
@@ -82,13 +69,13 @@ def _difference(
 ) -> Difference | None:
     both = a.notna() & b.notna()
     old, new = by_seed(a[both]), by_seed(b[both])
-    difference = how.interval(new - old)
+    difference = crossed_interval(new - old, how)
     if difference is None:
         return None
     losses = new - old
     if direction is not None:
         losses = direction.badness(new) - direction.badness(old)
-    loss = how.interval(losses)
+    loss = crossed_interval(losses, how)
     assert loss is not None  # as many values as above
     verdict = verdict_of(loss, directed=direction is not None)
     p = sign_flip_p(np.nanmean(losses, 0), how)

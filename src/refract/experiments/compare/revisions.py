@@ -46,8 +46,7 @@ def open_repository(root: Path) -> Iterator[Repo]:
 def find_revision(repo: Repo, name: str) -> Revision:
     """The revision of an experiment name, anything git resolves, or `workspace`.
 
-    Raises:
-        InputError: neither, or a name that several experiments bear.
+    Raises InputError: neither, or a name that several experiments bear.
     """
     if name == WORKSPACE:
         return Revision(name, None)
@@ -65,8 +64,7 @@ def find_revision(repo: Repo, name: str) -> Revision:
 def read_file(repo: Repo, revision: Revision, path: str) -> bytes | None:
     """The content of `path`, relative to the repository; None where that revision has no such file.
 
-    Raises:
-        InputError: the revision has it, but its content is in no cache or remote.
+    Raises InputError: the revision has it, but its content is in no cache or remote.
     """
     if revision.sha is None:
         file = Path(repo.root_dir, path)
@@ -103,8 +101,7 @@ def pipeline_inputs(repo: Repo, *, settings: bool = True) -> list[str]:
 def git(repo: Repo, *arguments: str) -> bytes:
     """The output of a git command in the repository.
 
-    Raises:
-        InputError: git refuses; the line is git's own.
+    Raises InputError: git refuses; the line is git's own.
     """
     command = ["git", "-C", repo.root_dir, *arguments]
     done = subprocess.run(command, capture_output=True, check=False)

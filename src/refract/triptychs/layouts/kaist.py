@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from refract.base.errors import InputError
-from refract.triptychs.layouts.pairing import RawItem, pair_folders
+from refract.triptychs.layouts.pairing import RawItem, matched_id, pair_folders
 from refract.triptychs.panels.picture_folders import (
     ALIASES,
     find_panel_folder,
@@ -41,16 +41,9 @@ def import_kaist(root: Path) -> list[RawItem]:
 
 
 def _flat(root: Path) -> list[RawItem]:
-    visible, infrared = (
-        need_folder(root, kind, ALIASES[kind], LAYOUT) for kind in ("visible", "infrared")
-    )
     items = []
-    for item in pair_folders(visible, infrared):
-        match = _FLAT_STEM.fullmatch(item.id)
-        if match is None:
-            raise InputError(
-                f"{item.visible}: expected a name as set00_V000_I00003, found {item.id}"
-            )
+    for item in _pairs(root):
+        match = matched_id(item, _FLAT_STEM, "a name as set00_V000_I00003")
         items.append(_of_video(item, match[1], match[2], item.visible))
     return items
 
@@ -59,13 +52,16 @@ def _nested(root: Path) -> list[RawItem]:
     items = []
     for set_folder, set_number in _numbered(root, _SET, root):
         for video, number in _numbered(set_folder, _VIDEO, root):
-            visible, infrared = (
-                need_folder(video, kind, ALIASES[kind], LAYOUT) for kind in ("visible", "infrared")
-            )
-            for item in pair_folders(visible, infrared):
+            for item in _pairs(video):
                 named = replace(item, id=f"set{set_number}_V{number}_{item.id}")
                 items.append(_of_video(named, set_number, number, set_folder))
     return items
+
+
+def _pairs(folder: Path) -> list[RawItem]:
+    return pair_folders(
+        *(need_folder(folder, kind, ALIASES[kind], LAYOUT) for kind in ("visible", "infrared"))
+    )
 
 
 def _numbered(folder: Path, pattern: re.Pattern[str], root: Path) -> list[tuple[Path, str]]:

@@ -4,8 +4,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from refract.base.errors import InputError
-from refract.triptychs.layouts.pairing import RawItem, in_split, pair_folders
+from refract.triptychs.layouts.pairing import RawItem, in_split, matched_id, pair_folders
 from refract.triptychs.panels.picture_folders import ALIASES, need_folder
 
 LAYOUT = "{visible,infrared}/{train,test}/010001.jpg"
@@ -32,10 +31,5 @@ def import_llvip(root: Path) -> list[RawItem]:
 
 
 def _with_place(item: RawItem) -> RawItem:
-    match = _STEM.fullmatch(item.id)
-    if match is None:
-        raise InputError(
-            f"{item.visible}: expected six digits (place and frame, as 010001); "
-            f"found {item.id} (layout llvip)"
-        )
+    match = matched_id(item, _STEM, "six digits (place and frame, as 010001)")
     return replace(item, sequence=f"{item.split}_{match[1]}")

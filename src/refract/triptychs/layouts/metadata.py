@@ -21,7 +21,11 @@ def apply_metadata(items: list[RawItem], path: Path) -> list[RawItem]:
     """
     if not path.exists():
         return items
-    rows = _by_file_name(read_csv(path, ("file_name",)), path)
+    rows: dict[str, dict[str, str]] = {}
+    for row in read_csv(path, ("file_name",)):
+        if row["file_name"] in rows:
+            raise InputError(f"{path}: {row['file_name']} is listed twice")
+        rows[row["file_name"]] = row
     by_name = {item.visible.name: item for item in items}
     for name in sorted(rows.keys() ^ by_name.keys()):
         missing = "a picture in the visible folder" if name in rows else "a row"
@@ -57,12 +61,3 @@ def with_metadata(item: RawItem, row: Mapping[str, str], path: Path) -> RawItem:
         sequence=row.get("sequence") or item.sequence,
         caption=row.get("caption", ""),
     )
-
-
-def _by_file_name(rows: list[dict[str, str]], path: Path) -> dict[str, dict[str, str]]:
-    by_name: dict[str, dict[str, str]] = {}
-    for row in rows:
-        if row["file_name"] in by_name:
-            raise InputError(f"{path}: {row['file_name']} is listed twice")
-        by_name[row["file_name"]] = row
-    return by_name

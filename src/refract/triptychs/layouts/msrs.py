@@ -4,10 +4,9 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from refract.base.errors import InputError
 from refract.media.class_palette import MSRS_PALETTE
 from refract.triptychs.layouts.frame_numbers import LONGEST, number_sequences
-from refract.triptychs.layouts.pairing import RawItem, in_split, same_named
+from refract.triptychs.layouts.pairing import RawItem, in_split, matched_id, same_named
 from refract.triptychs.panels.picture_folders import ALIASES, need_folder
 
 LAYOUT = "{train,test}/{vi,ir,Segmentation_labels}/00537D.png"
@@ -30,10 +29,5 @@ def import_msrs(root: Path) -> list[RawItem]:
 
 
 def _with_daytime(item: RawItem) -> RawItem:
-    match = _STEM.fullmatch(item.id)
-    if match is None:
-        raise InputError(
-            f"{item.visible}: expected a number and D (day) or N (night), as 00537D; "
-            f"found {item.id} (layout msrs)"
-        )
+    match = matched_id(item, _STEM, "a number and D (day) or N (night), as 00537D")
     return replace(item, daytime=_DAYTIMES[match[1].lower()], palette=MSRS_PALETTE)

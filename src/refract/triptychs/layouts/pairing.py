@@ -1,5 +1,6 @@
 """What an importer finds, one scene of a data set on disk, and how its pictures are paired."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,9 +30,6 @@ class RawItem:
     white_border_px: int = 0  # a white margin of this width, on each side of every picture
 
 
-_REQUIRED = ("visible", "infrared")
-
-
 def same_named(root: Path, aliases: Mapping[str, frozenset[str]], layout: str) -> list[RawItem]:
     """The items of `root` with a visible, an infrared and perhaps a semantic folder.
 
@@ -40,9 +38,10 @@ def same_named(root: Path, aliases: Mapping[str, frozenset[str]], layout: str) -
 
     Raises InputError for a missing or ambiguous folder or a picture without its counterpart.
     """
-    folders = {kind: need_folder(root, kind, aliases[kind], layout) for kind in _REQUIRED}
-    semantic = find_panel_folder(root, "semantic", aliases["semantic"])
-    return pair_folders(folders["visible"], folders["infrared"], semantic)
+    visible, infrared = (
+        need_folder(root, kind, aliases[kind], layout) for kind in ("visible", "infrared")
+    )
+    return pair_folders(visible, infrared, find_panel_folder(root, "semantic", aliases["semantic"]))
 
 
 def pair_folders(visible: Path, infrared: Path, semantic: Path | None = None) -> list[RawItem]:
@@ -69,6 +68,14 @@ def counterparts(visible: Mapping[str, Path], folder: Path, other: Path) -> dict
         path, lacking = (pictures[stem], folder) if stem in pictures else (visible[stem], other)
         raise InputError(f"{path}: no picture of the same name in {lacking}")
     return pictures
+
+
+def matched_id(item: RawItem, pattern: re.Pattern[str], expected: str) -> re.Match[str]:
+    """The item's id by a data set's own pattern; InputError saying what was `expected`."""
+    match = pattern.fullmatch(item.id)
+    if match is None:
+        raise InputError(f"{item.visible}: expected {expected}; found {item.id}")
+    return match
 
 
 def in_split(items: list[RawItem], split: str) -> list[RawItem]:

@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,14 @@ def prepare_triptychs(settings: PrepareTriptychs, seed: int, output: Path) -> No
     items = import_items(settings.layout, Path(settings.source))
     if settings.semantic.source == "provided":
         _require_maps(items, settings)
+    else:
+        items = [replace(item, semantic=None, palette=None) for item in items]
     model = _map_model(settings)
     splits = _splits(items, settings, seed)
     low_high = sixteen_bit_range(item.infrared for item in items)
-    maps = _maps(items, settings, model)
+    maps: Sequence[Path | None] = [item.semantic for item in items]
+    if model is not None:
+        maps = model_maps([Photo(item.visible, item.white_border_px) for item in items], model)
     sources = {
         item.id: _sources(item, semantic) for item, semantic in zip(items, maps, strict=True)
     }
@@ -122,16 +127,6 @@ def _splits(items: Sequence[RawItem], settings: PrepareTriptychs, seed: int) -> 
     return {item.id: by_sequence[item.sequence] for item in items}
 
 
-def _maps(
-    items: Sequence[RawItem], settings: PrepareTriptychs, model: MapModel | None
-) -> list[Path | None]:
-    """Each item's map, None where none is wanted; `model` makes those that are not there yet."""
-    if model is not None:
-        return [*model_maps([Photo(x.visible, x.white_border_px) for x in items], model)]
-    provided = settings.semantic.source == "provided"
-    return [item.semantic if provided else None for item in items]
-
-
 def _sources(item: RawItem, semantic: Path | None) -> dict[str, Path]:
     """The files a triptych is made of, by kind."""
     paths = {"visible": item.visible, "infrared": item.infrared}
@@ -147,13 +142,12 @@ def _slot(
     store: ItemStore,
     code: list[Path],
 ) -> Path:
-    palette = item.palette if settings.semantic.source == "provided" else None
     key = store.key(
         params={
             "id": item.id,
             "panel_px": settings.panel_px,
             "range": low_high,
-            "palette": palette and palette.as_dict(),
+            "palette": item.palette and item.palette.as_dict(),
             "white_border_px": item.white_border_px,
         },
         inputs=hashes,
@@ -165,7 +159,7 @@ def _slot(
             paths,
             settings.panel_px,
             low_high,
-            palette=palette,
+            palette=item.palette,
             white_border_px=item.white_border_px,
         )
         with store.create(key) as folder:
@@ -175,13 +169,12 @@ def _slot(
 
 
 def _row(item: RawItem, split: str, settings: PrepareTriptychs) -> TriptychRow:
-    semantic = item.semantic if settings.semantic.source == "provided" else None
     return TriptychRow(
         id=item.id,
         split=split,
         visible=item.visible.name,
         infrared=item.infrared.name,
-        semantic=semantic.name if semantic else "",
+        semantic=item.semantic.name if item.semantic else "",
         caption=item.caption or settings.prompt,
         daytime=item.daytime,
         sequence=item.sequence,
@@ -208,7 +201,7 @@ def _info(
     if model is not None:
         info[MAP_MODEL] = model._asdict()
     palette = next((item.palette for item in items if item.palette), None)
-    if palette is not None and settings.semantic.source == "provided":
+    if palette is not None:
         info["semantic_palette"] = palette.as_dict()
     borders = Counter(note[BORDER] for note in notes if BORDER in note)
     if borders:

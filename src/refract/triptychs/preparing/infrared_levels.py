@@ -22,11 +22,10 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from refract.base.errors import InputError
 from refract.base.files import refuse_special
-from refract.media.image_reading import Infrared, open_upright, read_infrared
+from refract.media.image_reading import LUMA, Infrared, open_upright, read_infrared
 from refract.media.panel_pixels import percentile_range, to_eight_bits
 
 _FRACTION = 0.001
-_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _BITS_PER_SAMPLE = 258  # TIFF tag
 _PNG_DEPTH = 24  # place of the bit depth in a PNG file
 
@@ -44,7 +43,7 @@ def read_thermal(path: Path) -> Infrared:
         return read_infrared(path)
     open_upright(path)  # says in words what is wrong with a damaged file
     channels = _decode_sixteen_bits(path)
-    values = np.rint(channels @ _LUMA).astype(np.uint16)
+    values = np.rint(channels @ LUMA).astype(np.uint16)
     equal = not np.ptp(channels.astype(np.int32), axis=-1).any()
     kind = "16-bit, three equal channels" if equal else "16-bit, colour"
     return Infrared(values, kind)
