@@ -153,7 +153,7 @@ def test_a_folder_with_its_key_gives_metrics(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[]", "is a list"),
+        ("[]", "must hold an object, found list"),
         ("{", "not valid JSON"),
         ('{"study": "a"}', "key.json"),
         (
