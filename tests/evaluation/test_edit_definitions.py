@@ -1,7 +1,7 @@
 from typing import get_args
 
-from refract.evaluation.directions import Better
 from refract.evaluation.edits.definitions import EDIT_METRICS
+from refract.evaluation.measures.metric_definition import Better
 
 
 def test_every_definition_is_one_line_with_a_direction() -> None:

@@ -1,26 +1,11 @@
-"""What the definition of a metric holds, and which way the metric gets better by it."""
+"""Which way a metric gets better, by its definition."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-Better = Literal["higher", "lower", "one"]  # one: 1 is the aim, both sides of it are worse
 Way = Literal["higher", "lower", "nearer"]
-
-
-@dataclass(frozen=True)
-class MetricDefinition:
-    """text: one line: library, resize, channels, unit, paper. better: None for what is no score.
-
-    measure: gives a picture's value from it and its truth, or a clip's from it and its source;
-        None where more is needed, and the scorer has it.
-    """
-
-    text: str
-    better: Better | None
-    measure: Callable[..., float] | None = None
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from refract.evaluation.directions import Better, direction_of
+from refract.evaluation.directions import direction_of
 from refract.evaluation.measures.bootstrap import MeanInterval
+from refract.evaluation.measures.metric_definition import Better
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 What is entered here is measured of every clip of every case.
 """
 
-from refract.evaluation.directions import MetricDefinition
+from refract.evaluation.measures.metric_definition import MetricDefinition
 from refract.evaluation.measures.motion import temporal_flickering
 
 CLIP_MEASURES: dict[str, MetricDefinition] = {

@@ -4,8 +4,8 @@ Unless a line says otherwise: frames are 8-bit RGB at the edit's own resolution,
 mean over a clip's frames, and 'the region' is the case's target_mask, else its source_mask.
 """
 
-from refract.evaluation.directions import MetricDefinition
 from refract.evaluation.edits.clip_measures import CLIP_MEASURES
+from refract.evaluation.measures.metric_definition import MetricDefinition
 from refract.evaluation.measures.motion import TRACK_METHOD
 from refract.evaluation.measures.optical_flow import FLOW_METHOD
 from refract.evaluation.measures.product import CROP_MARGIN, ERODE_PX

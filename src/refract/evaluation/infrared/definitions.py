@@ -4,8 +4,8 @@ The one place to look a figure up; the report and the comparison of runs can rea
 the last part of a dotted key: `baseline.class_mean.psnr` is `psnr` of another variant.
 """
 
-from refract.evaluation.directions import MetricDefinition
 from refract.evaluation.measures.image import l1, psnr, ssim
+from refract.evaluation.measures.metric_definition import MetricDefinition
 
 _INTERVAL_ENDS = ("_low", "_high")
 _PLAIN = "single channel, native resolution, no resize"
