@@ -27,7 +27,7 @@ _WEIGHTLESS = (
     "AutoImageProcessor",
 )
 _NETWORKS = {"AutoModel", "AutoModelForUniversalSegmentation"}
-_HOLDERS = {"whole", "self._load"}  # which hold what they are handed to safetensors
+_HOLDERS = {"complete", "self._load"}  # which hold what they are handed to safetensors
 
 
 def run_code() -> list[Row]:
