@@ -142,6 +142,16 @@ def test_second_repro_does_nothing(repo: Path, reproduced: str) -> None:
     assert stages_run(dvc(repo, "repro")) == set()
 
 
+def test_a_comment_in_code_computes_nothing(repo: Path, reproduced: str) -> None:
+    """The process of the stage that holds it starts and loads no model; for plumbing none does."""
+    for name in ("editing/samplers/flowalign.py", "pipeline/item_store.py"):
+        with (repo / "src/refract" / name).open("a") as file:
+            file.write("# a comment\n")
+    output = dvc(repo, "repro")
+    assert stages_run(output) == {"flowalign_edit"}
+    assert " items hit, 0 computed" in output and "loading" not in output
+
+
 @pytest.mark.long
 def test_recomputed_from_scratch_the_metrics_are_the_same_bytes(
     repo: Path, reproduced: str
