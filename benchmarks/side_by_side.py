@@ -3,14 +3,13 @@
 python -m benchmarks.side_by_side training
 python -m benchmarks.side_by_side edits
 
-The real stages, a training of a few steps on the sample scenes or one edit with its bank, in
+The real stages, a training of a few steps on eight triptychs or one edit with its bank, in
 processes that have their imports behind them. Each round has every way once, alone and by twos.
 """
 
 import argparse
 import contextlib
 import io
-import json
 import os
 import subprocess
 import sys
@@ -21,9 +20,7 @@ from pathlib import Path
 from statistics import mean, median
 
 from benchmarks.tables import describe_machine, markdown_table
-from refract.base.yaml_files import read_yaml
-
-ROOT = Path(__file__).resolve().parents[1]
+from benchmarks.workspace import ROOT, Workspace, street_settings
 
 _CHOICES = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "REFRACT_THREADS")
 # GOMP_SPINCOUNT is libgomp's own default here: set, it keeps `share_cores` from doing anything.
@@ -50,13 +47,13 @@ def main() -> None:
         _run(options.work, options.run_in)
         return
     with tempfile.TemporaryDirectory(prefix="refract-benchmark-") as folder:
-        _write_inputs(Path(folder), options)
+        workspace = _workspace(Path(folder), options)
         seconds: dict[tuple[str, int], list[float]] = {}
         for number in range(options.rounds):
             for way in options.ways:
                 for count in (1, 2):
                     shared = Path(folder, f"{number}-{way}-{count}")
-                    times = _times(options.work, Path(folder), shared, way, count)
+                    times = _times(options.work, workspace, shared, way, count)
                     print(way, count, times, file=sys.stderr, flush=True)
                     seconds.setdefault((way, count), []).append(mean(times))
     print(f"{options.work}: {describe_machine('cpu', 'float32')}; {options.rounds} rounds\n")
@@ -77,26 +74,23 @@ def table(
     return header, rows
 
 
-def _write_inputs(folder: Path, options: argparse.Namespace) -> None:
-    """params.yaml of a short training and, for one, the triptychs of the sample scenes."""
-    params = read_yaml(ROOT / "params.yaml")
-    params["prepare_triptychs"]["source"] = str(ROOT / "data" / "street")
-    params["infrared_model"]["path"] = str(ROOT / "backbones" / "flux-fill-micro")
-    params["video_model"]["path"] = str(ROOT / "backbones" / "wan-micro")
-    params["ir_adapter"]["steps"] = options.steps
-    (folder / "params.yaml").write_text(json.dumps(params))  # JSON is YAML too
-    if options.work == "training":
-        command = [sys.executable, "-m", "stages.prepare_triptychs"]
-        command += ["--params", str(folder / "params.yaml"), "--output", str(folder / "triptychs")]
-        environment = os.environ | {"REFRACT_STATE": str(folder / "state")}
-        subprocess.run(command, env=environment, check=True, stderr=subprocess.DEVNULL)
+def _workspace(folder: Path, options: argparse.Namespace) -> Workspace:
+    changes = {
+        "prepare_triptychs": street_settings(folder, 128),
+        "infrared_model": {"path": str(ROOT / "backbones" / "flux-fill-micro")},
+        "video_model": {"path": str(ROOT / "backbones" / "wan-micro")},
+        "ir_adapter": {"steps": options.steps},
+    }
+    workspace = Workspace.create(folder, changes)
+    workspace.prepare_street({"train": 8, "val": 1, "test": 1})
+    return workspace
 
 
-def _times(work: str, folder: Path, shared: Path, way: str, count: int) -> list[float]:
+def _times(work: str, workspace: Workspace, shared: Path, way: str, count: int) -> list[float]:
     """Seconds of `count` runs at once, which see each other in the state folder `shared`."""
     free = {name: value for name, value in os.environ.items() if name not in _CHOICES}
     command = [sys.executable, "-m", "benchmarks.side_by_side", work]
-    command += ["--run-in", str(folder)]
+    command += ["--run-in", str(workspace.folder)]
     runs = [
         subprocess.Popen(
             command,
@@ -119,12 +113,13 @@ def _run(work: str, folder: Path) -> None:
     """Import, announce itself, wait for a line, do the work, print its seconds."""
     from refract.pipeline.device import pick_device
 
+    workspace = Workspace(folder)
     own = Path(tempfile.mkdtemp(dir=folder))
-    arguments = ["--params", str(folder / "params.yaml"), "--output", str(own / "out")]
+    arguments = ["--params", str(workspace.params), "--output", str(own / "out")]
     if work == "training":
         stage = import_module("stages.train_ir_adapter")
         import_module("refract.infrared.training.job")
-        arguments += ["--triptychs", str(folder / "triptychs")]
+        arguments += ["--triptychs", str(workspace.triptychs)]
     else:
         stage = import_module("stages.flowalign_edit")
         import_module("refract.editing.cases.single")

@@ -10,8 +10,10 @@ from benchmarks.tables import describe_machine, markdown_table
 from benchmarks.timing import Timings, time_interleaved
 from benchmarks.training_parts import TrainingParts, build_parts
 from benchmarks.training_step import alternatives, table
+from benchmarks.workspace import Workspace, street_settings
 from refract.params.models import InfraredModelParams
 from refract.params.whole import load_stage_params
+from stages.prepare_triptychs import StageParams as PrepareParams
 from stages.train_ir_adapter import StageParams
 from tests.tiny.fill import write_tiny_fill, write_triptychs
 
@@ -124,3 +126,17 @@ def test_both_kinds_of_step_train_and_have_a_row(parts: TrainingParts) -> None:
     )
     assert len(lines) == 6 and all(len(line) == len(header) for line in lines)
     assert [line[2] for line in lines if "cached latents" in str(line[0])] == [1]
+
+
+def test_a_workspace_holds_its_own_settings_and_scenes(tmp_path: Path) -> None:
+    changes = {"prepare_triptychs": street_settings(tmp_path, 32), "ir_adapter": {"steps": 7}}
+    workspace = Workspace.create(tmp_path, changes)
+    assert load_stage_params(StageParams, workspace.params).ir_adapter.steps == 7
+    assert load_stage_params(PrepareParams, workspace.params).prepare_triptychs.panel_px == 32
+    workspace.prepare_street({"train": 2, "val": 1})
+    names = {path.parent.name for path in workspace.triptychs.glob("*/*.png")}
+    assert names == {"train", "val"} and len(list(workspace.triptychs.glob("train/*.png"))) == 2
+    with pytest.raises(ValueError, match="scenes of val wanted"):
+        Workspace(tmp_path / "b").prepare_street({"val": 10_000})
+    with pytest.raises(RuntimeError, match=r"refract train_ir_adapter: error: .*nowhere"):
+        workspace.run("train_ir_adapter", {"triptychs": tmp_path / "nowhere", "output": tmp_path})
