@@ -93,7 +93,7 @@ def _copy(source: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target)
         return
-    kept = (".py", ".html", ".j2", ".css", ".js", ".yaml", ".json", ".txt")
+    kept = (".py", ".pyi", ".html", ".j2", ".css", ".js", ".yaml", ".json", ".txt")
 
     def dropped(folder: str, names: list[str]) -> list[str]:
         here = Path(folder)

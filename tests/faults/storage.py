@@ -10,17 +10,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
-from unittest import mock
 
 from refract.base.atomic import TEMPORARY_PREFIX
-from refract.pipeline import item_store
 from refract.pipeline.item_store import find_damage, hash_file, write_index
 from refract.pipeline.store import find_slots
 from tests.faults.dvc_disk import full_cache
 from tests.faults.row import Row
 from tests.faults.store_damage import DAMAGES, flip_bit, truncate
 from tests.faults.tiny_disk import PAGE, can_mount, pages, tiny_disk
-from tests.stage_process import Done, ModuleProcess
+from tests.stage_process import Done, ModuleProcess, run_module
 from tests.tiny.world import OUTPUTS, STAGES, World, sound_world
 
 TITLE = "Full disks, damaged stores"
@@ -166,8 +164,8 @@ class Trial:
 
     def _other_version(self, stage: str) -> int:
         world = self._world(stage)
-        with mock.patch.object(item_store, "_KEY_FORMAT", 0):
-            world.run(stage)
+        arguments = (f"stages.{stage}", *world.arguments(stage))
+        run_module("tests.faults.other_version", *arguments, cwd=world.folder, env=world.env)
         _remove_outputs(world, stage)
         for slot in find_slots(world.path("state")):
             flip_bit(slot.path, self.random)
