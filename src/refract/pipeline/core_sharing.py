@@ -69,11 +69,11 @@ def announce(folder: Path) -> FileLock:
     return lock
 
 
-def count_others(folder: Path, own: FileLock) -> int:
-    """Runs besides `own` that are alive; removes the files of those that are not."""
+def count_others(folder: Path, announced: FileLock) -> int:
+    """Runs alive besides the one `announced`; removes the files of those that are not alive."""
     others = 0
     for path in folder.glob("*.lock"):
-        if str(path) == own.lock_file:
+        if str(path) == announced.lock_file:
             continue
         lock = FileLock(path)
         try:
