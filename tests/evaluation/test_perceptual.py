@@ -1,133 +1,110 @@
 import logging
 from pathlib import Path
 
-import refract.models.torchvision_compat  # noqa: F401  (must come before torchvision)
-
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
-from torchvision.models import alexnet
+from safetensors.torch import load_file, save_file
+from skimage import data
+from skimage.filters import gaussian
 
 from refract.base.errors import InputError
-from refract.evaluation.measures.perceptual import (
-    ClipFeatureDistance,
-    Lpips,
-    choose_perceptual,
-    load_lpips,
-)
-from refract.models.clip import ClipModel, load_clip
-from tests.tiny.clip import write_tiny_clip
+from refract.evaluation.measures import perceptual
+from refract.evaluation.measures.perceptual import choose_lpips, find_trunk, load_lpips
+from refract.evaluation.weights.installed_alexnet import installed_alexnet
+from tests.tiny.lpips import published_lpips
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> ClipModel:
-    return load_clip(str(write_tiny_clip(tmp_path_factory.mktemp("clip"))), None, CPU)
-
-
-@pytest.fixture(scope="module")
-def trunk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights under the names torchvision gives AlexNet's."""
-    torch.manual_seed(0)
-    features = alexnet(weights=None).features.state_dict()
-    path = tmp_path_factory.mktemp("alexnet") / "alexnet.safetensors"
-    save_file({f"features.{name}": value for name, value in features.items()}, path)
-    return path
+CACHED = "alexnet-owt-7be5be79.pth"
 
 
 @pytest.fixture(autouse=True)
-def _empty_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test shall depend on what the machine's torchvision cache holds."""
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def trunk() -> Path:
+    path = installed_alexnet()
+    assert path is not None
+    return path
 
 
 def _images(count: int = 3, px: int = 64) -> list[np.ndarray]:
-    rng = np.random.default_rng(0)
-    return list(rng.integers(0, 256, (count, px, px, 3), dtype=np.uint8))
+    return list(np.random.default_rng(0).integers(0, 256, (count, px, px, 3), np.uint8))
 
 
-def _noisy(images: list[np.ndarray], amount: float) -> list[np.ndarray]:
-    rng = np.random.default_rng(1)
-    return [np.clip(x + rng.normal(0, amount, x.shape), 0, 255).astype(np.uint8) for x in images]
+def test_known_values() -> None:
+    """By the `lpips` package and AlexNet's published weights; unrounded, the blur is at 0.3588."""
+    face = data.astronaut()[:256, 128:384]
+    blurred = np.rint(gaussian(face, 2, channel_axis=-1) * 255).astype(np.uint8)
+    others = [face, blurred, np.roll(face, 3, 1), data.coffee()[:256, 128:384]]
+    lpips = published_lpips()
+    found = lpips.distances(others, lpips.features([face]))
+    assert found[0] == 0
+    assert found[1:] == pytest.approx([0.3542, 0.0655, 0.7401], abs=5e-4)
 
 
-def test_lpips_is_zero_for_identical_images_and_grows_with_noise(trunk: Path) -> None:
-    distance, images = load_lpips(trunk, CPU), _images()
-    assert distance(images, images) == [0.0] * 3
-    near, far = (np.mean(distance(_noisy(images, x), images)) for x in (5, 60))
-    assert 0 < near < far
-
-
-def test_lpips_is_the_packages_own_value(trunk: Path) -> None:
-    ours = load_lpips(trunk, CPU)
-    one, other = _images(2)
-    tensors = [torch.from_numpy(x).permute(2, 0, 1)[None].float() / 255 for x in (one, other)]
+@pytest.mark.parametrize("most_pixels", [2**20, 64 * 64 * 2, 1])
+def test_pairs_and_one_truth_are_the_packages_own_values(
+    most_pixels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many a forward pass takes."""
+    monkeypatch.setattr(perceptual, "_MOST_PIXELS", most_pixels)
+    lpips, images = published_lpips(), _images(5)
+    ours, theirs = (
+        torch.from_numpy(np.stack(group)).permute(0, 3, 1, 2).float() / 255
+        for group in (images, images[::-1])
+    )
     with torch.no_grad():
-        expected = ours.network(*tensors, normalize=True).item()
-    assert ours([one], [other])[0] == pytest.approx(expected, rel=1e-5)
+        pairs = lpips.network(ours, theirs, normalize=True).flatten().tolist()
+        first = lpips.network(ours, ours[:1], normalize=True).flatten().tolist()
+    found = lpips.distances(images, lpips.features(images[::-1]))
+    assert found == pytest.approx(pairs, rel=1e-4)
+    assert found[2] == 0
+    assert lpips.distances(images, lpips.features(images[:1])) == pytest.approx(first, rel=1e-4)
 
 
-def test_the_configured_trunk_is_what_the_network_holds(trunk: Path) -> None:
-    from safetensors.torch import load_file
-
-    loaded = load_lpips(trunk, CPU).network.get_parameter("net.slice5.10.weight")
-    torch.testing.assert_close(loaded, load_file(trunk)["features.10.weight"])
-
-
-def test_pth_weights_are_read_as_tensors_only(trunk: Path, tmp_path: Path) -> None:
-    from safetensors.torch import load_file
-
+def test_pth_weights_are_read_too(trunk: Path, tmp_path: Path) -> None:
     path = tmp_path / "alexnet.pth"
     torch.save(load_file(trunk), path)
-    images = _images(2)
-    assert load_lpips(path, CPU)(images, images[::-1]) == load_lpips(trunk, CPU)(
-        images, images[::-1]
-    )
+    loaded = load_lpips(path, CPU).network.get_parameter("net.slice5.10.weight")
+    torch.testing.assert_close(loaded, load_file(trunk)["features.10.weight"], rtol=0, atol=0)
 
 
-def test_without_weights_the_other_distance_has_a_name_of_its_own(
-    clip: ClipModel, caplog: pytest.LogCaptureFixture
+def test_configured_weights_go_before_cached_and_cached_before_installed(
+    trunk: Path, hub: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with caplog.at_level(logging.WARNING):
-        chosen = choose_perceptual(None, clip, "clip-tiny")
-    assert isinstance(chosen, ClipFeatureDistance)
-    assert chosen.key == "perceptual_micro"
-    assert "not LPIPS" in chosen.about
-    assert "perceptual_micro" in caplog.text
+    assert find_trunk(None) == trunk
+    (hub / CACHED).write_bytes(b"not the published weights")
+    assert find_trunk(None) == trunk, "its digest is another"
+    monkeypatch.setattr(perceptual, "hash_file", lambda path: "7be5be79" + "0" * 56)
+    assert find_trunk(None) == hub / CACHED
+    assert find_trunk(str(trunk)) == trunk
 
 
-def test_configured_weights_give_lpips(clip: ClipModel, trunk: Path) -> None:
-    chosen = choose_perceptual(str(trunk), clip, "clip-tiny")
-    assert isinstance(chosen, Lpips)
-    assert chosen.key == "lpips"
-    assert "alexnet.safetensors" in chosen.about
+def test_without_weights_there_is_none_and_one_line_says_how_to_get_them(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(perceptual, "installed_alexnet", lambda: None)
+    with caplog.at_level(logging.INFO):
+        assert choose_lpips(None, CPU) is None
+    [line] = caplog.messages
+    assert "`make install`" in line and "evaluate.lpips_weights" in line
 
 
-def test_a_cached_file_with_the_wrong_digest_is_not_taken(clip: ClipModel, tmp_path: Path) -> None:
-    folder = tmp_path / "hub" / "checkpoints"
-    folder.mkdir(parents=True)
-    (folder / "alexnet-owt-7be5be79.pth").write_bytes(b"not the published weights")
-    assert choose_perceptual(None, clip, "clip-tiny").key == "perceptual_micro"
-
-
-def test_missing_and_foreign_weights_are_input_errors(clip: ClipModel, tmp_path: Path) -> None:
+def test_configured_weights_that_do_not_serve_are_input_errors(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
-        choose_perceptual(str(tmp_path / "none.safetensors"), clip, "clip-tiny")
+        choose_lpips(str(tmp_path / "none.safetensors"), CPU)
     foreign = tmp_path / "foreign.safetensors"
     save_file({"weight": torch.zeros(2)}, foreign)
     with pytest.raises(InputError, match="not torchvision's AlexNet"):
-        choose_perceptual(str(foreign), clip, "clip-tiny")
+        choose_lpips(str(foreign), CPU)
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(b"nothing")
     with pytest.raises(InputError, match="damaged"):
-        choose_perceptual(str(damaged), clip, "clip-tiny")
-
-
-def test_feature_distance_is_zero_on_identity_symmetric_and_grows(clip: ClipModel) -> None:
-    distance, images = ClipFeatureDistance(clip, ""), _images()
-    assert distance(images, images) == [0.0] * 3
-    near, far = (_noisy(images, x) for x in (5, 60))
-    assert 0 < np.mean(distance(near, images)) < np.mean(distance(far, images))
-    assert distance(far, images) == pytest.approx(distance(images, far), rel=1e-6)
+        choose_lpips(str(damaged), CPU)

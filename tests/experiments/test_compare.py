@@ -150,7 +150,7 @@ def test_the_sign_flip_test_counts_assignments() -> None:
     ("metric", "direction"),
     [
         ("psnr", HIGHER), ("night.psnr", HIGHER), ("l1", LOWER), ("ms_ssim_3", HIGHER),
-        ("perceptual_micro", LOWER), ("lpips", LOWER), ("background.lpips", LOWER),
+        ("lpips", LOWER), ("background.lpips", LOWER),
         ("product.clip_micro_i_crop", HIGHER), ("product.clip_i", HIGHER),
         ("product.delta_e", LOWER), ("temporal.relative_change", NEARER_ONE),
         ("temporal.relative_warp_error", NEARER_ONE), ("temporal.motion_fidelity_dis", HIGHER),

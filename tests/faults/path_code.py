@@ -53,12 +53,15 @@ def run_code() -> list[Row]:
         for name in _imports(tree)
         if name.partition(".")[0] in _PICKLES
         and name not in _SAFE_YAML
-        and not _for_its_error(path, name)
+        and not _harmless(tree, name)
     ]
     told = ", ".join(imported) or "none"
     rows.append(
         Row(
-            "files that import a pickler or PyYAML's other loaders", len(trees), told, len(imported)
+            "files with a pickler that may name anything, or PyYAML's other loaders",
+            len(trees),
+            told,
+            len(imported),
         )
     )
     loose = [name for name in hub_models() if name not in PINNED]
@@ -165,10 +168,23 @@ def _imports(tree: ast.Module) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def _for_its_error(path: Path, name: str) -> bool:
-    """Whether the module is there for `pickle.UnpicklingError` alone, which torch.load raises."""
-    text = path.read_text(encoding="utf-8")
-    return name == "pickle" and text.count("pickle.") == text.count("pickle.UnpicklingError")
+def _harmless(tree: ast.Module, name: str) -> bool:
+    """Whether `pickle` is there for its error, or for a class that says what a pickle may name."""
+    nodes = list(ast.walk(tree))
+    used = {dotted(node) for node in nodes if isinstance(node, ast.Attribute)}
+    called = {dotted(node.func) for node in nodes if isinstance(node, ast.Call)}
+    held = {
+        dotted(base)
+        for node in nodes
+        if isinstance(node, ast.ClassDef) and "find_class" in _methods(node)
+        for base in node.bases
+    }
+    allowed = {"pickle.UnpicklingError", *(held - called)}
+    return name == "pickle" and {each for each in used if each.startswith("pickle.")} <= allowed
+
+
+def _methods(node: ast.ClassDef) -> set[str]:
+    return {part.name for part in node.body if isinstance(part, ast.FunctionDef)}
 
 
 _WEIGHTS = "which weights need not be safetensors"

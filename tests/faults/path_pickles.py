@@ -22,6 +22,7 @@ from refract.base.errors import InputError
 from refract.editing.reference.bank import ReferenceBank
 from refract.evaluation.measures.inception_features import load_inception
 from refract.evaluation.measures.perceptual import load_lpips
+from refract.evaluation.weights.array_pickle import load_arrays
 from refract.infrared.adapter.lora import read_weights
 from refract.infrared.training.checkpoint import CheckpointFolder
 from refract.models import flux_fill
@@ -29,6 +30,7 @@ from refract.models.clip import load_clip
 from refract.models.dino import load_dino
 from refract.models.segmenter import load_segmenter
 from refract.models.wan import WanModel
+from refract.pipeline.item_store import hash_file
 from tests.faults.row import Row
 from tests.models.test_dino import write_tiny_dino
 from tests.tiny.clip import write_tiny_clip
@@ -91,6 +93,7 @@ def _files(place: Path) -> Outcome:
     loaders: dict[str, Callable[[Path], object]] = {
         "lpips.pth": lambda path: load_lpips(path, CPU),
         "lpips.safetensors": lambda path: load_lpips(path, CPU),
+        "alexnet.ckpt": lambda path: load_arrays(path.read_bytes(), hash_file(path), str(path)),
         "inception.pth": lambda path: load_inception(path, CPU),
         "inception.safetensors": lambda path: load_inception(path, CPU),
         "pytorch_lora_weights.safetensors": read_weights,

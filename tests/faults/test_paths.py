@@ -72,6 +72,20 @@ def test_no_rule_takes_fright(text: str) -> None:
     assert not any(broken(call) for broken in path_code.RULES.values())
 
 
+@pytest.mark.parametrize(
+    ("text", "harmless"),
+    [
+        ("try: f()\nexcept pickle.UnpicklingError: g()", True),
+        ("class A(pickle.Unpickler):\n def find_class(self, module, name): ...", True),
+        ("class A(pickle.Unpickler): ...", False),
+        ("pickle.loads(x)", False),
+        ("class A(pickle.Unpickler):\n def find_class(self): ...\npickle.Unpickler(x)", False),
+    ],
+)
+def test_an_unpickler_must_say_what_it_allows(text: str, harmless: bool) -> None:
+    assert path_code._harmless(ast.parse(text), "pickle") == harmless
+
+
 def test_a_page_with_an_element_of_its_own_is_a_loss() -> None:
     whole = '<script type="application/json">{"a": 1}</script><p>%s</p>'
     pages = [whole % text for text in ("plain", "<b>", "<i onclick=x>", "&lt;b&gt;")]

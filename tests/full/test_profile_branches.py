@@ -16,17 +16,11 @@ ALLOWED: dict[str, set[str]] = {
     "src/refract/pipeline/profile.py": set(),  # applies the overlays
     # The name of the project's own CLIP in metrics, told by the network's architecture alone.
     "src/refract/models/clip.py": {"clip_micro"},
-    "src/refract/evaluation/measures/perceptual.py": {"perceptual_micro"},
     "src/refract/evaluation/judge.py": {"clip_micro"},
-    "src/refract/evaluation/measures/metrics_summary.py": {
-        "perceptual_micro",
-        "background.perceptual_micro",
-    },
-    "src/refract/evaluation/edits/definitions.py": {"clip_micro", "background.perceptual_micro"},
-    "src/refract/evaluation/infrared/definitions.py": {"perceptual_micro", "frechet_clip_micro"},
+    "src/refract/evaluation/edits/definitions.py": {"clip_micro"},
+    "src/refract/evaluation/infrared/definitions.py": {"frechet_clip_micro"},
     "src/refract/report/metric_facts.py": {
-        "perceptual_micro", "background.perceptual_micro", "product.clip_micro_i",
-        "product.clip_micro_i_crop", "product.clip_micro_t",
+        "product.clip_micro_i", "product.clip_micro_i_crop", "product.clip_micro_t",
     },
     # Flags of ffmpeg's scaler
     "src/refract/media/webm.py": {

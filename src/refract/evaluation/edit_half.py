@@ -52,7 +52,7 @@ def measure_edits(
     for name in tqdm(names, desc="edit metrics", unit="case"):
         clips_of_case = load_edit_case(name, cases[name], edits, judge.params.dilate_px, banks)
         case = with_cheats(clips_of_case)
-        scorer = CaseScorer(case, judge.clip, judge.perceptual, judge.dino)
+        scorer = CaseScorer(case, judge.clip, judge.lpips, judge.dino)
         measured = {variant: store.measure(scorer, variant) for variant in case.clips}
         scores[name] = {variant: of_clip.scores for variant, of_clip in measured.items()}
         series[name] = {variant: of_clip.series for variant, of_clip in measured.items()}

@@ -26,7 +26,7 @@ _ITEM_COLUMNS = ("item", "daytime", "variant", "metric", "value")
 def measure_infrared(judge: Judge, triptychs: Path, infrared: Path, plots: Path) -> Tree:
     """The infrared half; without a single true picture only its `about` and a count of 0."""
     about = judge.about() | infrared_facts(triptychs, infrared)
-    result = evaluate_infrared(triptychs, infrared, judge.perceptual, judge.features)
+    result = evaluate_infrared(triptychs, infrared, judge.lpips, judge.features)
     tree = infrared_metrics(result, judge.interval, judge.resampling)
     write_table(plots / "infrared_items.csv", _ITEM_COLUMNS, infrared_rows(result))
     write_table(plots / "infrared_classes.csv", CLASS_COLUMNS, class_rows(result, judge.resampling))

@@ -10,7 +10,7 @@ from refract.evaluation.measures.bootstrap import MeanInterval, Resampling, mean
 from refract.evaluation.measures.metrics_file import Tree
 from refract.evaluation.measures.motion import TRACK_METHOD
 from refract.evaluation.measures.optical_flow import FLOW_METHOD
-from refract.evaluation.measures.perceptual import PerceptualDistance, choose_perceptual
+from refract.evaluation.measures.perceptual import NO_LPIPS, Lpips, choose_lpips
 from refract.evaluation.measures.set_distance import ImageFeatures, choose_features
 from refract.models.clip import ClipModel, load_clip
 from refract.models.dino import DinoModel, load_dino
@@ -33,7 +33,7 @@ class Judge:
 
     clip: ClipModel
     clip_name: str
-    perceptual: PerceptualDistance
+    lpips: Lpips | None  # None where AlexNet's weights are not at hand
     features: ImageFeatures  # of sets of infrared pictures
     params: Evaluate
     seed: int
@@ -52,7 +52,7 @@ class Judge:
         """What a reader of the metrics must know to compare them with others."""
         return {
             "clip_model": self.clip_name,
-            "perceptual": self.perceptual.about,
+            "lpips": NO_LPIPS if self.lpips is None else self.lpips.about,
             "intervals": f"95 % percentile bootstrap over items, {self.params.bootstrap} resamples",
         }
 
@@ -67,7 +67,7 @@ class Judge:
 
 
 def load_judge(params: Evaluate, seed: int) -> Judge:
-    """Load the CLIP once, for the similarity and, without LPIPS weights, the perceptual distance.
+    """Load the models that the settings name.
 
     Raises InputError: a model or weights file that is missing or does not fit.
     """
@@ -75,14 +75,14 @@ def load_judge(params: Evaluate, seed: int) -> Judge:
     clip = load_clip(params.clip_model, params.clip_revision, device)
     name = _name(params.clip_model, params.clip_revision)
     logger.info("clip: %s on %s, float32, measures named %s_*", name, device, clip.key)
-    perceptual = choose_perceptual(params.lpips_weights, clip, name)
+    lpips = choose_lpips(params.lpips_weights, device)
     features = choose_features(params.inception_weights, clip, name)
     if params.dino_model is None:
-        return Judge(clip, name, perceptual, features, params, seed)
+        return Judge(clip, name, lpips, features, params, seed)
     dino = load_dino(params.dino_model, params.dino_revision, device)
     dino_name = _name(params.dino_model, params.dino_revision)
     logger.info("dino: %s on %s, float32", dino_name, device)
-    return Judge(clip, name, perceptual, features, params, seed, dino, dino_name)
+    return Judge(clip, name, lpips, features, params, seed, dino, dino_name)
 
 
 def _name(path_or_id: str, revision: str | None) -> str:

@@ -89,14 +89,6 @@ class ClipModel:
             logger.warning("clip: cut to its %d tokens: %s", length, prompt)
         return self.text_features(tokens)
 
-    @torch.inference_mode()
-    def feature_maps(self, images: Sequence[NDArray[np.uint8]]) -> list[torch.Tensor]:
-        """The visual tower's intermediate maps, shallow to deep, each `[N, C, h, w]`."""
-        batch = self.pixels(images).to(self.device)
-        visual: Any = self.network.visual
-        features = visual.forward_intermediates(batch, intermediates_only=True)
-        return [level.float() for level in features["image_intermediates"]]
-
 
 def clip_folder(path_or_id: str, revision: str | None) -> Path:
     """Local folder of the model; a hub id is fetched (no other weights) first."""

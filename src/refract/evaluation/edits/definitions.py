@@ -104,11 +104,6 @@ _BACKGROUND = {
         "taken from it; no resize; Zhang et al. 2018",
         "lower",
     ),
-    "background.perceptual_micro": MetricDefinition(
-        "feature distance to the source after everything but the background is taken from it, by "
-        "the configured CLIP's visual maps, 0 to 4; LPIPS's form, uncalibrated: not LPIPS",
-        "lower",
-    ),
 }
 
 _TEMPORAL = {

@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 
 from refract.evaluation.edits.clip_measures import CLIP_MEASURES
-from refract.evaluation.measures.perceptual import PerceptualDistance
+from refract.evaluation.measures.perceptual import Features, Lpips
 from refract.evaluation.measures.photo_similarity import ImageEncoder, PhotoSimilarity, cosines
 from refract.evaluation.measures.product import (
     Frames,
@@ -63,7 +63,7 @@ class CaseScorer:
 
     case: EditCase
     clip_model: ClipModel
-    perceptual: PerceptualDistance | None  # None leaves its measure out
+    lpips: Lpips | None  # None leaves its measure out
     dino: ImageEncoder | None = None  # None leaves its measures out
     _seen: dict[bytes, Measured] = field(default_factory=dict)
 
@@ -114,15 +114,20 @@ class CaseScorer:
 
     def _background(self, frames: Frames, background: RegionMask) -> list[Measured]:
         parts = [background_measures(frames, self.case.source, background)]
-        if self.perceptual is not None:
+        if self.lpips is not None:
             kept = outside_only(frames, self.case.source, background)
-            distances = self.perceptual(list(kept), list(self.case.source))
-            key = f"background.{self.perceptual.key}"
+            distances = self.lpips.distances(list(kept), self._source_seen)
+            key = "background.lpips"
             parts.append(Measured({key: finite_mean(distances)}, {key: distances}))
         return parts
 
     def _features(self, frames: Frames) -> torch.Tensor:
         return self.clip_model.image_features(list(frames))
+
+    @cached_property
+    def _source_seen(self) -> Features:
+        assert self.lpips is not None
+        return self.lpips.features(list(self.case.source))
 
     @cached_property
     def _motion(self) -> SourceMotion:

@@ -53,11 +53,6 @@ DEFINITIONS: dict[str, MetricDefinition] = {
         "al. 2018",
         "lower",
     ),
-    "perceptual_micro": MetricDefinition(
-        "LPIPS's form without its calibration over the visual maps of the configured CLIP, its own "
-        "transform, gray repeated to RGB; not LPIPS; after Zhang et al. 2018",
-        "lower",
-    ),
     "l1": MetricDefinition(f"mean absolute error, fraction of full scale; {_PLAIN}", "lower", l1),
     "drift_px": MetricDefinition(
         "shift against the visible picture beyond the true infrared picture's own, px, at most 1/8 "

@@ -16,7 +16,7 @@ from refract.evaluation.infrared.scores import InfraredScorer, Scores, as_rgb
 from refract.evaluation.infrared.semantic_classes import find_classes, load_palette
 from refract.evaluation.measures.bootstrap import Interval, Resampling
 from refract.evaluation.measures.metrics_file import Tree, put, put_interval
-from refract.evaluation.measures.perceptual import PerceptualDistance
+from refract.evaluation.measures.perceptual import Lpips
 from refract.evaluation.measures.set_distance import ImageFeatures, SetDistances, set_distances
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def _shown(pictures: Sequence[Gray]) -> Sequence[NDArray[np.uint8]]:
 def evaluate_infrared(
     triptychs: Path,
     infrared: Path,
-    perceptual: PerceptualDistance,
+    lpips: Lpips | None,
     features: ImageFeatures | None = None,
 ) -> InfraredEvaluation:
     """Score every variant on the test scenes that have a truth; empty where none has.
@@ -84,7 +84,7 @@ def evaluate_infrared(
     if not scenes:
         return InfraredEvaluation([])
     pictures = collect_pictures(triptychs, infrared, scenes)
-    scores = InfraredScorer(scenes, perceptual).scores(pictures)
+    scores = InfraredScorer(scenes, lpips).scores(pictures)
     truths = OnDemand(len(scenes), lambda place: scenes[place].infrared)
     classes = None
     if has_semantics(scenes):

@@ -14,7 +14,7 @@ from refract.evaluation.infrared.scenes import Gray, TrueScene
 from refract.evaluation.measures.geometric_drift import geometry_scores, scene_geometry
 from refract.evaluation.measures.image import to_unit
 from refract.evaluation.measures.ms_ssim import ms_ssim, ms_ssim_key
-from refract.evaluation.measures.perceptual import PerceptualDistance
+from refract.evaluation.measures.perceptual import Lpips
 
 _ORDER = list(DEFINITIONS)  # of the tables; a measure without a definition is a defect
 Scores = dict[str, list[float]]  # metric -> one value a scene, in the order of the scenes
@@ -25,13 +25,13 @@ class InfraredScorer:
     """Scores pictures of the same scenes, one scene in memory at a time."""
 
     scenes: Sequence[TrueScene]
-    perceptual: PerceptualDistance
+    lpips: Lpips | None  # None leaves its measure out
 
     def scores(self, variants: Mapping[str, Sequence[Gray]]) -> dict[str, Scores]:
         """Every measure of each variant's pictures, one a scene, 8-bit `[P, P]`.
 
-        Single channel, native resolution, no resize. The perceptual distance sees the picture as
-        three equal channels. nan where a measure has nothing to hold a picture against.
+        Single channel, native resolution, no resize. LPIPS sees the picture as three equal
+        channels. nan where a measure has nothing to hold a picture against.
         """
         measured = []
         for place, scene in enumerate(tqdm(self.scenes, desc="infrared metrics", unit="scene")):
@@ -49,12 +49,10 @@ class InfraredScorer:
         truth = to_unit(scene.infrared)
         geometry = scene_geometry(luma(scene) / 255, truth)
         key = ms_ssim_key(min(truth.shape))
-        shown = [as_rgb(picture) for picture in pictures]
-        distances = self.perceptual(shown, [as_rgb(scene.infrared)] * len(shown))
         measured = []
-        for picture, distance in zip(pictures, distances, strict=True):
+        for picture, distance in zip(pictures, self._lpips(pictures, scene), strict=True):
             image = to_unit(picture)
-            values = {self.perceptual.key: distance, **geometry_scores(image, geometry)}
+            values = {**distance, **geometry_scores(image, geometry)}
             if key is not None:
                 values[key] = ms_ssim(image, truth)
             for name, definition in DEFINITIONS.items():
@@ -62,6 +60,13 @@ class InfraredScorer:
                     values[name] = definition.measure(image, truth)
             measured.append({name: values[name] for name in sorted(values, key=_ORDER.index)})
         return measured
+
+    def _lpips(self, pictures: Sequence[Gray], scene: TrueScene) -> list[dict[str, float]]:
+        if self.lpips is None:
+            return [{} for _ in pictures]
+        truth = self.lpips.features([as_rgb(scene.infrared)])
+        distances = self.lpips.distances([as_rgb(picture) for picture in pictures], truth)
+        return [{"lpips": distance} for distance in distances]
 
 
 def as_rgb(picture: Gray) -> NDArray[np.uint8]:

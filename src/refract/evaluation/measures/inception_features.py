@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from refract.base.errors import InputError
-from refract.evaluation.measures.weights_file import read_weights
+from refract.evaluation.weights.weights_file import read_weights
 from refract.pipeline.item_store import hash_file
 
 ORIGINAL_DIGEST = "6726825d"  # begins the SHA-256 of pt_inception-2015-12-05-6726825d.pth

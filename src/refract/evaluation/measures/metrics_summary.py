@@ -12,12 +12,12 @@ from typing import Any
 from refract.base.files import flatten
 from refract.evaluation.measures.metrics_file import Tree, put
 
-# Patterns of dotted keys, in the order of the rows. `clip*` and the perceptual distance go by
-# another name where the canonical model is not at hand.
+# Patterns of dotted keys, in the order of the rows. `clip*` goes by another name where the
+# canonical model is not at hand.
 INFRARED_ROWS = (
     "count",
     "psnr", "psnr_low", "psnr_high",
-    "ssim", "ms_ssim*", "lpips", "perceptual_micro",
+    "ssim", "ms_ssim*", "lpips",
     "class_l1", "edge_f1", "drift_px",
     "fid", "frechet_*",
     "day.psnr", "night.psnr",
@@ -27,7 +27,7 @@ EDIT_ROWS = (
     "count",
     "product.fidelity", "product.histogram_overlap", "product.delta_e",
     "product.clip*_i_crop", "product.clip*_t", "product.dino_i_crop",
-    "background.psnr", "background.lpips", "background.perceptual_micro",
+    "background.psnr", "background.lpips",
     "temporal.motion_fidelity_dis", "temporal.relative_warp_error",
     "gain.product.histogram_overlap",
     "gain.product.histogram_overlap_low", "gain.product.histogram_overlap_high",

@@ -24,7 +24,7 @@ PREFERRED: dict[HalfName, tuple[str, ...]] = {
         "temporal.motion_fidelity*",
         "temporal.relative_*",
     ),
-    "infrared": ("psnr", "day.psnr", "night.psnr", "ssim", "lpips*", "perceptual*", "l1"),
+    "infrared": ("psnr", "day.psnr", "night.psnr", "ssim", "lpips", "l1"),
 }
 
 
