@@ -27,18 +27,14 @@ def main() -> None:
     cases = load_cases(paths.cases)
 
     from refract.evaluation.job import evaluate
-    from refract.evaluation.judge import load_judge
-    from refract.models.determinism import make_deterministic
+    from refract.evaluation.judge import Judge
     from refract.report.building import ReportInputs, write_report
 
-    # A metric's tensors are small: a second thread gains little, and where cores are shared
-    # waiting for it made this stage ten times slower.
-    make_deterministic(params.seed, threads=1)
     outputs = {
         name: getattr(paths, name)
         for name in ("triptychs", "infrared", "banks", "edits", "metrics", "plots")
     }
-    evaluate(load_judge(params.evaluate, params.seed), cases, **outputs)
+    evaluate(Judge(params.evaluate, params.seed), cases, **outputs)
     inputs = ReportInputs(params=paths.params, cases=paths.cases, **outputs)
     write_report(paths.report, inputs)
 

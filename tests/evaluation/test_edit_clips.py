@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from refract.base.errors import InputError
+from refract.evaluation.edits.case_files import find_case_files
 from refract.evaluation.edits.clips import load_edit_case
+from refract.evaluation.edits.scores import EditCase
 from refract.media.video_io import Clip, write_clip
 from refract.params.cases import Case
 
@@ -17,6 +19,10 @@ def _write(path: Path, level: int, frames: int = T) -> None:
     write_clip(path, Clip(np.full((frames, PX, PX, 3), level, np.uint8), 8.0), "lossless")
 
 
+def load(edits: Path) -> EditCase:
+    return load_edit_case(find_case_files("cup", CASE, edits, 2))
+
+
 @pytest.fixture
 def edits(tmp_path: Path) -> Path:
     for level, name in enumerate(("source", "plain", "reference", "curve/0.3")):
@@ -25,7 +31,7 @@ def edits(tmp_path: Path) -> Path:
 
 
 def test_clips_and_prompt_of_a_case(edits: Path) -> None:
-    case = load_edit_case("cup", CASE, edits, 2)
+    case = load(edits)
     assert set(case.clips) == {"source", "plain", "reference", "s030"}
     assert case.prompt == "a mug"
     assert case.region is None and case.background is None
@@ -33,25 +39,26 @@ def test_clips_and_prompt_of_a_case(edits: Path) -> None:
 
 def test_edits_by_other_samplers_are_variants_where_they_are(edits: Path) -> None:
     _write(edits / "cup" / "baselines" / "sdedit.mkv", 70)
-    case = load_edit_case("cup", CASE, edits, 2)
+    case = load(edits)
     assert set(case.clips) == {"source", "plain", "reference", "s030", "sdedit"}
     assert (case.clips["sdedit"] == 70).all()
 
 
 def test_a_baseline_of_another_shape_is_refused(edits: Path) -> None:
     _write(edits / "cup" / "baselines" / "flowedit.mkv", 70, frames=T + 1)
+    case = load(edits)  # clips are read when they are asked for
     with pytest.raises(InputError, match="flowedit is"):
-        load_edit_case("cup", CASE, edits, 2)
+        case.clips["flowedit"]
 
 
 @pytest.mark.parametrize("name", ["source", "plain", "reference"])
 def test_a_missing_clip_is_named(edits: Path, name: str) -> None:
     (edits / "cup" / f"{name}.mkv").unlink()
     with pytest.raises(InputError, match=rf"{name}\.mkv: missing"):
-        load_edit_case("cup", CASE, edits, 2)
+        load(edits)
 
 
 def test_a_curve_is_named_by_strengths(edits: Path) -> None:
     _write(edits / "cup" / "curve" / "half.mkv", 0)
     with pytest.raises(InputError, match="not named by a reference strength"):
-        load_edit_case("cup", CASE, edits, 2)
+        load(edits)

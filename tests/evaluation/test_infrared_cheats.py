@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from refract.evaluation.infrared.class_error import class_errors
 from refract.evaluation.infrared.scenes import Gray
-from refract.evaluation.infrared.scores import InfraredScorer
+from refract.evaluation.infrared.scores import SceneScorer, score_pictures
 from refract.evaluation.infrared.semantic_classes import find_classes
 from refract.evaluation.measures.bootstrap import Resampling
 from refract.evaluation.measures.set_distance import frechet_distance
@@ -18,14 +18,9 @@ SCENES = [street_scene(seed) for seed in range(6)]
 TRUTHS = [scene.infrared for scene in SCENES]
 
 
-SCORER = InfraredScorer(SCENES, None)
-
-
 def _means(pictures: Sequence[Gray]) -> dict[str, float]:
-    return {
-        metric: float(np.mean(values))
-        for metric, values in SCORER.scores({"": pictures})[""].items()
-    }
+    scores = score_pictures(SCENES, {"": pictures}, lambda scene: SceneScorer(scene, None))[""]
+    return {metric: float(np.mean(values)) for metric, values in scores.items()}
 
 
 def _noisy(deviation: float) -> list[Gray]:

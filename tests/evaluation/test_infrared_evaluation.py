@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,7 +9,6 @@ from refract.evaluation.infrared.class_error import class_errors
 from refract.evaluation.infrared.definitions import DEFINITIONS, definition_of
 from refract.evaluation.infrared.evaluation import (
     CLASS_COLUMNS,
-    RUN,
     InfraredEvaluation,
     best_baseline,
     class_rows,
@@ -18,11 +17,12 @@ from refract.evaluation.infrared.evaluation import (
     infrared_rows,
 )
 from refract.evaluation.infrared.scenes import TrueScene
-from refract.evaluation.infrared.scores import InfraredScorer
+from refract.evaluation.infrared.scores import SceneScorer, Scores, score_pictures
 from refract.evaluation.infrared.semantic_classes import find_classes
 from refract.evaluation.measures.bootstrap import Resampling, mean_interval
 from refract.evaluation.measures.metrics_summary import flat_numbers
 from refract.evaluation.measures.set_distance import SetDistances
+from refract.evaluation.variants import RUN
 from tests.tiny.lpips import published_lpips
 from tests.tiny.street_pictures import street_scene
 
@@ -43,13 +43,23 @@ def _off_by(scenes: list[TrueScene], levels: Sequence[int]) -> list[np.ndarray]:
     return [scene.infrared + np.uint8(k) for scene, k in zip(scenes, levels, strict=True)]
 
 
+def _scores(
+    scenes: Sequence[TrueScene],
+    pictures: Mapping[str, Sequence[np.ndarray]],
+    *,
+    with_lpips: bool = True,
+) -> dict[str, Scores]:
+    lpips = published_lpips() if with_lpips else None
+    return score_pictures(scenes, pictures, lambda scene: SceneScorer(scene, lpips))
+
+
 def _result(scenes: list[TrueScene]) -> InfraredEvaluation:
     pictures = {
         RUN: _off_by(scenes, [1, 10] * (len(scenes) // 2)),
         "grayscale": _off_by(scenes, [20] * len(scenes)),
         "zero_map": _off_by(scenes, [1, 10] * (len(scenes) // 2)),
     }
-    scores = InfraredScorer(scenes, published_lpips()).scores(pictures)
+    scores = _scores(scenes, pictures)
     return InfraredEvaluation(scenes, pictures, scores)
 
 
@@ -62,7 +72,7 @@ def _complete(side: int = 96) -> InfraredEvaluation:
         "grayscale": [scene.visible[..., 0] for scene in scenes],
         "mean_infrared": [np.full((side, side), 90, np.uint8) for _ in scenes],
     }
-    scores = InfraredScorer(scenes, published_lpips()).scores(pictures)
+    scores = _scores(scenes, pictures)
     maps = [scene.semantic for scene in scenes]
     truths = [scene.infrared for scene in scenes]
     classes = class_errors(pictures, truths, maps, find_classes(maps))
@@ -72,7 +82,7 @@ def _complete(side: int = 96) -> InfraredEvaluation:
 
 def test_scores_of_a_known_error() -> None:
     scenes = _scenes(2)
-    scores = InfraredScorer(scenes, published_lpips()).scores({RUN: _off_by(scenes, [0, 10])})[RUN]
+    scores = _scores(scenes, {RUN: _off_by(scenes, [0, 10])})[RUN]
     assert scores["psnr"] == pytest.approx([100.0, 20 * np.log10(25.5)])
     assert scores["l1"] == pytest.approx([0, 10 / 255])
     assert scores["ssim"][0] == pytest.approx(1.0)
@@ -85,8 +95,8 @@ def test_scores_of_a_known_error() -> None:
 def test_without_lpips_its_key_is_left_out_and_the_rest_is_the_same() -> None:
     scenes = _scenes(2)
     pictures = {RUN: _off_by(scenes, [0, 10])}
-    with_it = InfraredScorer(scenes, published_lpips()).scores(pictures)[RUN]
-    without = InfraredScorer(scenes, None).scores(pictures)[RUN]
+    with_it = _scores(scenes, pictures)[RUN]
+    without = _scores(scenes, pictures, with_lpips=False)[RUN]
     assert with_it.keys() - without.keys() == {"lpips"}
     assert all(np.array_equal(without[name], with_it[name], equal_nan=True) for name in without)
 

@@ -1,4 +1,3 @@
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,9 @@ from skimage.filters import gaussian
 
 from refract.base.errors import InputError
 from refract.evaluation.measures import perceptual
-from refract.evaluation.measures.perceptual import choose_lpips, find_trunk, load_lpips
+from refract.evaluation.measures.perceptual import load_lpips
+from refract.evaluation.weights import alexnet_weights
+from refract.evaluation.weights.alexnet_weights import find_trunk
 from refract.evaluation.weights.installed_alexnet import installed_alexnet
 from tests.tiny.lpips import published_lpips
 
@@ -21,8 +22,8 @@ CACHED = "alexnet-owt-7be5be79.pth"
 @pytest.fixture(autouse=True)
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test shall depend on what the machine's torchvision cache holds."""
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    folder = tmp_path / "hub" / "checkpoints"
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = Path(torch.hub.get_dir(), "checkpoints")
     folder.mkdir(parents=True)
     return folder
 
@@ -82,29 +83,19 @@ def test_configured_weights_go_before_cached_and_cached_before_installed(
     assert find_trunk(None) == trunk
     (hub / CACHED).write_bytes(b"not the published weights")
     assert find_trunk(None) == trunk, "its digest is another"
-    monkeypatch.setattr(perceptual, "hash_file", lambda path: "7be5be79" + "0" * 56)
+    monkeypatch.setattr(alexnet_weights, "hash_file", lambda path: "7be5be79" + "0" * 56)
     assert find_trunk(None) == hub / CACHED
     assert find_trunk(str(trunk)) == trunk
 
 
-def test_without_weights_there_is_none_and_one_line_says_how_to_get_them(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(perceptual, "installed_alexnet", lambda: None)
-    with caplog.at_level(logging.INFO):
-        assert choose_lpips(None, CPU) is None
-    [line] = caplog.messages
-    assert "`make install`" in line and "evaluate.lpips_weights" in line
-
-
 def test_configured_weights_that_do_not_serve_are_input_errors(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
-        choose_lpips(str(tmp_path / "none.safetensors"), CPU)
+        find_trunk(str(tmp_path / "none.safetensors"))
     foreign = tmp_path / "foreign.safetensors"
     save_file({"weight": torch.zeros(2)}, foreign)
     with pytest.raises(InputError, match="not torchvision's AlexNet"):
-        choose_lpips(str(foreign), CPU)
+        load_lpips(foreign, CPU)
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(b"nothing")
     with pytest.raises(InputError, match="damaged"):
-        choose_lpips(str(damaged), CPU)
+        load_lpips(damaged, CPU)

@@ -1,26 +1,37 @@
 """Which clips are measured again, with a scorer that only counts."""
 
 import math
-from dataclasses import replace
+import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import ClassVar, cast
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from refract.evaluation.edits.score_store import ScoreStore
-from refract.evaluation.edits.scores import CaseScorer, EditCase
-from refract.evaluation.measures.product import Measured, ProductPhoto
+from refract.evaluation.edits import clips, scores
+from refract.evaluation.edits.case_files import find_case_files
+from refract.evaluation.edits.score_store import CaseMeasures
+from refract.evaluation.edits.scores import EditCase
+from refract.evaluation.judge import Judge
+from refract.evaluation.measures.product import Measured
+from refract.media.video_io import Clip, write_clip
+from refract.params.cases import Case
+from refract.pipeline.item_store import ItemStore
 
-SHAPE = (3, 8, 8, 3)
+T, PX = 2, 16
+CLIPS = ["source", "plain", "reference", "s050", "sdedit"]
+CHEATS = ["frozen", "pasted_frame", "pasted", "pasted_tracked"]
 
 
 class Counting:
     """Stands in for `CaseScorer`: a mean of the pixels, and who was asked for."""
 
-    def __init__(self, case: EditCase) -> None:
+    asked: ClassVar[list[str]] = []
+
+    def __init__(self, case: EditCase, *_models: object) -> None:
         self.case = case
-        self.asked: list[str] = []
 
     def measured(self, variant: str) -> Measured:
         self.asked.append(variant)
@@ -28,65 +39,132 @@ class Counting:
         return Measured({"a": value, "b": math.nan}, {"a": [value, math.nan]})
 
 
-@pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REFRACT_STATE", str(tmp_path))
+class NoModels:
+    """Stands in for `Judge`: names of models that nobody loads."""
+
+    clip = lpips = dino = None
+
+    def __init__(self, **names: str) -> None:
+        self.of_edits = names
 
 
-def make_case() -> EditCase:
-    clips = {name: np.full(SHAPE, level, np.uint8) for level, name in enumerate(("source", "edit"))}
-    mask = np.zeros(SHAPE[:3], bool)
-    mask[:, 2:5] = True
-    photo = ProductPhoto(np.full(SHAPE[1:], 9, np.uint8), mask[0])
-    return EditCase("mug", clips, photo, mask, ~mask, "a mug")
+def draw(path: Path, level: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = np.full((PX, PX), 255 - level, np.uint8)
+    picture[4:12, 4:12] = level
+    Image.fromarray(picture).save(path)
 
 
-def measure(case: EditCase, variant: str = "edit", **judged_by: object) -> tuple[Measured, int]:
-    """By a store of its own, as the next run has; and how often it had to be computed."""
-    scorer = Counting(case)
-    found = ScoreStore(judged_by).measure(cast(CaseScorer, scorer), variant)
-    return found, len(scorer.asked)
+class Bench:
+    """A case on disk that has been measured, and what measuring it anew asks for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.target = folder, folder / "target"
+        self.case = Case(
+            video="v.mp4",
+            source_prompt="a red mug",
+            target_prompt="a mug",
+            target_image=str(folder / "photo.png"),
+            target_mask=str(self.target),
+            overrides={},
+        )
+        self.dilate_px, self.judged_by = 1, "one"
+
+    def make(self) -> list[str]:
+        """Returns what was measured."""
+        for level, name in enumerate([*CLIPS[:3], "curve/0.5", "baselines/sdedit"]):
+            self.write(name, 10 * level)
+        for frame in range(T):
+            draw(self.target / f"{frame}.png", 255)
+        draw(self.folder / "photo.png", 60)
+        return self.measure()[1]
+
+    def write(self, name: str, level: int) -> None:
+        path = self.folder / "edits/cup" / f"{name}.mkv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_clip(path, Clip(np.full((T, PX, PX, 3), level, np.uint8), 8.0), "lossless")
+
+    def set(self, **fields: object) -> None:
+        texts = {name: str(value) for name, value in fields.items()}
+        self.case = self.case.model_copy(update=texts)
+
+    def measure(self, name: str = "cup") -> tuple[dict[str, Measured], list[str]]:
+        """By a store of its own, as the next run has; and what had to be measured."""
+        Counting.asked = []
+        files = find_case_files(name, self.case, self.folder / "edits", self.dilate_px)
+        judge = cast(Judge, NoModels(clip=self.judged_by))
+        store = ItemStore(self.folder / "state", "evaluate")
+        return CaseMeasures(files, judge, store).all(), Counting.asked
 
 
-def test_a_clip_is_measured_once_and_comes_back_as_it_was_nan_and_all() -> None:
-    first, computed = measure(make_case())
-    again, computed_again = measure(make_case())
-    assert (computed, computed_again) == (1, 0)
-    assert again.scores["a"] == first.scores["a"] == 1.0
-    assert math.isnan(again.scores["b"]) and math.isnan(again.series["a"][1])
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bench") / "made"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scores, "CaseScorer", Counting)
+        assert Bench(folder).make() == CLIPS + CHEATS
+    return folder
 
 
-def test_the_same_pixels_under_another_name_or_in_another_case_are_not_measured_again() -> None:
-    case = make_case()
-    measure(case)
-    same = replace(case, name="other", clips={**case.clips, "plain": case.clips["edit"].copy()})
-    assert measure(same, "plain")[1] == 0
+@pytest.fixture
+def bench(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setattr(scores, "CaseScorer", Counting)
+    return Bench(Path(shutil.copytree(made, tmp_path / "case")))
 
 
-def changed(case: EditCase, what: str) -> EditCase:
-    photo = case.photo
-    assert photo is not None and case.region is not None and case.background is not None
-    changes: dict[str, Any] = {
-        "clip": {"clips": {**case.clips, "edit": case.clips["edit"] + 1}},
-        "source": {"clips": {**case.clips, "source": case.clips["source"] + 1}},
-        "region": {"region": ~case.region},
-        "background": {"background": None},
-        "photo": {"photo": replace(photo, pixels=photo.pixels + 1)},
-        "foreground": {"photo": replace(photo, foreground=None)},
-        "prompt": {"prompt": "a cup"},
-    }
-    return replace(case, **changes[what])
+def test_a_case_is_measured_once_and_comes_back_as_it_was_without_being_read(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(clips, "load_edit_case")
+    found, asked = bench.measure()
+    assert not asked and list(found) == CLIPS + CHEATS
+    assert found["plain"].scores["a"] == found["plain"].series["a"][0] == 10.0
+    assert math.isnan(found["plain"].scores["b"]) and math.isnan(found["plain"].series["a"][1])
 
 
-@pytest.mark.parametrize(
-    "what", ["clip", "source", "region", "background", "photo", "foreground", "prompt"]
-)
-def test_whatever_a_measure_depends_on_makes_it_another_one(what: str) -> None:
-    measure(make_case())
-    assert measure(changed(make_case(), what))[1] == 1
+def test_the_same_clip_under_another_name_and_in_another_case_is_known(bench: Bench) -> None:
+    folder = bench.folder / "edits/cup"
+    shutil.copy(folder / "plain.mkv", folder / "curve/0.7.mkv")
+    folder.rename(bench.folder / "edits/mug")
+    found, asked = bench.measure("mug")
+    assert not asked and found["s070"].scores["a"] == 10.0
 
 
-def test_another_judge_measures_again() -> None:
-    measure(make_case(), clip_model="one")
-    assert measure(make_case(), clip_model="two")[1] == 1
-    assert measure(make_case(), clip_model="one")[1] == 0
+EVERYTHING = {*CLIPS, *CHEATS}
+# what changes -> what is measured again
+CHANGES: dict[str, tuple[Callable[[Bench], object], set[str]]] = {
+    "plain": (lambda bench: bench.write("plain", 99), {"plain"}),
+    "reference": (lambda bench: bench.write("reference", 99), {"reference", "frozen"}),
+    "source": (lambda bench: bench.write("source", 99), EVERYTHING),
+    "mask": (lambda bench: draw(bench.folder / "target/1.png", 254), EVERYTHING),
+    "photo": (lambda bench: draw(bench.folder / "photo.png", 61), EVERYTHING),
+    "photo mask": (lambda bench: bench.set(target_image_mask=bench.target / "0.png"), EVERYTHING),
+    "prompt": (lambda bench: bench.set(target_prompt="a cup"), EVERYTHING),
+    "dilate_px": (lambda bench: setattr(bench, "dilate_px", 2), EVERYTHING),
+    "judge": (lambda bench: setattr(bench, "judged_by", "two"), EVERYTHING),
+    "nothing": (lambda bench: bench.set(source_prompt="a blue mug"), set()),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_what_depends_on_a_change_is_measured_again(bench: Bench, what: str) -> None:
+    change, again = CHANGES[what]
+    change(bench)
+    assert set(bench.measure()[1]) == again
+    assert not bench.measure()[1]
+
+
+def test_a_photo_without_a_plain_backdrop_has_no_pasted_clips(bench: Bench) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (PX, PX, 3), np.uint8)
+    Image.fromarray(noise).save(bench.folder / "photo.png")
+    for asked in (set(CLIPS + CHEATS[:2]), set()):
+        found, measured = bench.measure()
+        assert list(found) == CLIPS + CHEATS[:2] and set(measured) == asked
+
+
+def test_a_damaged_slot_is_measured_again(bench: Bench) -> None:
+    slot = next((bench.folder / "state/evaluate").glob("*/measured.json"))
+    slot.chmod(0o644)
+    slot.write_text("{")
+    assert len(bench.measure()[1]) == 1
+    assert not bench.measure()[1]

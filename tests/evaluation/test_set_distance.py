@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from refract.base.errors import InputError
 from refract.evaluation.measures.set_distance import (
-    choose_features,
+    ClipImageFeatures,
     frechet_distance,
     set_distances,
 )
-from refract.models.clip import load_clip
+from refract.models.clip import ClipModel, load_clip
 from tests.tiny.clip import write_tiny_clip
 
 
@@ -48,19 +47,20 @@ def test_no_more_images_than_features_give_no_figure_and_say_so() -> None:
     assert "left out: 3 images, must be more than its 3 features" in found.about
 
 
-def test_without_inception_weights_the_clips_own_key_is_used(tmp_path: Path) -> None:
-    write_tiny_clip(tmp_path)
-    clip = load_clip(str(tmp_path), None, torch.device("cpu"))
-    features = choose_features(None, clip, "tiny")
-    assert features.key.startswith("frechet_clip") and "not FID" in features.about
+def test_embeddings_of_a_clip_serve_and_it_loads_only_where_there_are_enough(
+    tmp_path: Path,
+) -> None:
+    clip = load_clip(str(write_tiny_clip(tmp_path)), None, torch.device("cpu"))
+    loads: list[int] = []
+
+    def load() -> ClipModel:
+        loads.append(1)
+        return clip
+
+    features = ClipImageFeatures(load, "frechet_clip_micro", "tiny", clip.dimension)
+    assert not set_distances({"run": _images(1, 16)}, _images(0, 16), features).values
+    assert not loads
     images = _images(0, 20)
     assert features(images).shape == (20, features.dimension) == (20, 16)
     found = set_distances({"run": _images(1, 20)}, images, features)
     assert 0 < found.values["run"] < 4
-
-
-def test_configured_weights_that_are_missing_are_one_error(tmp_path: Path) -> None:
-    write_tiny_clip(tmp_path)
-    clip = load_clip(str(tmp_path), None, torch.device("cpu"))
-    with pytest.raises(InputError, match="no such file"):
-        choose_features(str(tmp_path / "absent.pth"), clip, "tiny")

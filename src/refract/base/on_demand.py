@@ -1,6 +1,6 @@
-"""Sequences whose items are made when they are asked for."""
+"""Sequences and mappings whose items are made when they are asked for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Generic, TypeVar, overload
 
@@ -28,3 +28,23 @@ class OnDemand(Sequence[_T], Generic[_T]):
         if isinstance(place, slice):
             return [self._make(index) for index in range(self._count)[place]]
         return self._make(range(self._count)[place])
+
+
+class OnDemandMapping(Mapping[str, _T]):
+    """The value of each name, by its own maker; the last ones are kept."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], _T]]) -> None:
+        self._makers = makers
+        self._make = lru_cache(_KEPT)(lambda name: makers[name]())
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._makers  # Mapping would make it
+
+    def __getitem__(self, name: str) -> _T:
+        return self._make(name)

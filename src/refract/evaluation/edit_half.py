@@ -6,28 +6,26 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from refract.evaluation.edits.baselines import with_cheats
-from refract.evaluation.edits.clips import curve_strengths, load_edit_case
+from refract.evaluation.edits.case_files import curve_strengths, find_case_files
 from refract.evaluation.edits.definitions import EDIT_METRICS
 from refract.evaluation.edits.evaluation import (
-    PLAIN,
-    RESULT,
     EditEvaluation,
     curve_rows,
     curve_table,
     edit_metrics,
     edit_rows,
 )
-from refract.evaluation.edits.score_store import ScoreStore
-from refract.evaluation.edits.scores import CaseScorer, ClipScores, ClipSeries
+from refract.evaluation.edits.score_store import CaseMeasures
 from refract.evaluation.judge import Judge
 from refract.evaluation.measures.metrics_file import Tree, write_table
-from refract.evaluation.measures.product import ERODE_PX
+from refract.evaluation.measures.product import ERODE_PX, ClipScores, ClipSeries
 from refract.evaluation.measures.run_facts import bank_facts, count_fallbacks, edit_facts
 from refract.evaluation.sheets import draw_edit_sheet, edit_row
+from refract.evaluation.variants import PLAIN, RESULT
 from refract.evaluation.votes.folder import measure_votes
 from refract.media.image_sheets import spread
 from refract.params.cases import Case
+from refract.pipeline.item_store import ItemStore, state_root
 
 logger = logging.getLogger(__name__)
 
@@ -41,24 +39,22 @@ Series = dict[str, dict[str, ClipSeries]]  # case -> variant -> series
 def measure_edits(
     judge: Judge, cases: Mapping[str, Case], banks: Path, edits: Path, plots: Path
 ) -> Tree:
-    """The editing half, one case in memory at a time."""
+    """The editing half; of a case no more is read than what was never measured."""
     facts = edit_facts(edits) | bank_facts(banks, cases)
     strengths = curve_strengths(edits)
     scores: dict[str, dict[str, ClipScores]] = {}
     series: Series = {}
-    store = ScoreStore(judge.about_edits())
+    store = ItemStore(state_root(), "evaluate")
     names, rows = list(cases), []
     shown = {names[place] for place in spread(len(names), judge.params.sheet_items)}
     for name in tqdm(names, desc="edit metrics", unit="case"):
-        clips_of_case = load_edit_case(name, cases[name], edits, judge.params.dilate_px, banks)
-        case = with_cheats(clips_of_case)
-        scorer = CaseScorer(case, judge.clip, judge.lpips, judge.dino)
-        measured = {variant: store.measure(scorer, variant) for variant in case.clips}
+        files = find_case_files(name, cases[name], edits, judge.params.dilate_px, banks)
+        measured = CaseMeasures(files, judge, store).all()
         scores[name] = {variant: of_clip.scores for variant, of_clip in measured.items()}
         series[name] = {variant: of_clip.series for variant, of_clip in measured.items()}
         if name in shown:
-            rows.append(edit_row(case, _label(name, scores[name])))
-    logger.info("edit metrics: %d clips hit, %d measured", store.store.hits, store.store.computed)
+            rows.append(edit_row(files, _label(name, scores[name]), store))
+    logger.info("edit metrics: %d clips hit, %d measured", store.hits, store.computed)
     result = EditEvaluation(scores, strengths)
     write_edit_tables(judge, result, series, plots)
     if rows:

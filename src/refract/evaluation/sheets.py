@@ -1,17 +1,27 @@
 """Which pictures go on the evaluation's image sheets, and where."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
-from refract.evaluation.edits.evaluation import PLAIN, RESULT, SOURCE
-from refract.evaluation.edits.scores import EditCase
-from refract.evaluation.infrared.evaluation import RUN, InfraredEvaluation
+from refract.evaluation.variants import PLAIN, RESULT, RUN, SOURCE
 from refract.media.image_sheets import Picture, draw_sheet, error_picture, spread
+from refract.media.product_image import load_product_image
+from refract.media.video_io import read_clip
+from refract.pipeline.import_closure import closure
+from refract.pipeline.item_store import ItemStore, hash_file
+
+if TYPE_CHECKING:
+    from refract.evaluation.edits.case_files import CaseFiles
+    from refract.evaluation.infrared.evaluation import InfraredEvaluation
 
 LEAST_CELL_PX = 96  # below it a label does not fit its column
 MOST_CELL_PX = 256
+_PICTURE = "picture.png"
 INFRARED_TITLES = ("visible", "semantic", "truth", "output", "error", "wrong map")
 
 
@@ -22,7 +32,7 @@ def _cell(picture: Picture) -> tuple[int, int]:
     return round(width * scale), round(height * scale)
 
 
-def draw_infrared_sheet(result: InfraredEvaluation, items: int, path: Path) -> None:
+def draw_infrared_sheet(result: "InfraredEvaluation", items: int, path: Path) -> None:
     """visible | semantic | truth | output | error | output under a wrong map, a scene a row.
 
     Day and night share the rows evenly.
@@ -42,12 +52,39 @@ def draw_infrared_sheet(result: InfraredEvaluation, items: int, path: Path) -> N
     draw_sheet(titles, rows, cell=_cell(result.scenes[0].visible), path=path)
 
 
-def edit_row(case: EditCase, label: str) -> tuple[str, list[Picture]]:
+def edit_row(files: "CaseFiles", label: str, store: ItemStore) -> tuple[str, list[Picture]]:
     """First, middle and last frame of source, plain and reference edit, then the product photo."""
-    frames = (0, len(case.source) // 2, len(case.source) - 1)
-    cells: list[Picture] = [case.clips[v][i] for v in (SOURCE, PLAIN, RESULT) for i in frames]
-    blank = np.full_like(case.source[0], 255)
-    return label, [*cells, blank if case.photo is None else case.photo.pixels]
+    cells: list[Picture] = []
+    for variant in (SOURCE, PLAIN, RESULT):
+        path = files.clips[variant]
+        stills = _kept(store, {"clip": files.digests[variant]}, partial(_stills, path))
+        cells += np.split(stills, 3)
+    height, width = cells[0].shape[:2]
+    if (photo := files.photo) is None:
+        return label, [*cells, np.full_like(cells[0], 255)]
+
+    def draw() -> Picture:
+        return load_product_image(photo, height, width, "all").pixels
+
+    return label, [*cells, _kept(store, {"photo": hash_file(photo)}, draw, [height, width])]
+
+
+def _stills(path: Path) -> Picture:
+    """Three frames of a clip, one below the other."""
+    frames = read_clip(path).frames
+    return np.concatenate(frames[[0, len(frames) // 2, len(frames) - 1]])
+
+
+def _kept(
+    store: ItemStore,
+    inputs: Mapping[str, str],
+    draw: Callable[[], Picture],
+    size: Sequence[int] = (),
+) -> Picture:
+    """A picture from the store, or drawn now and kept there."""
+    key = store.key(params={"size": size}, inputs=inputs, code=closure(__name__))
+    slot = store.get_or_make(key, lambda folder: Image.fromarray(draw()).save(folder / _PICTURE))
+    return np.asarray(Image.open(slot / _PICTURE))
 
 
 def draw_edit_sheet(rows: Sequence[tuple[str, list[Picture]]], path: Path) -> None:

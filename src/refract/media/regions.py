@@ -1,8 +1,10 @@
-"""Pixel regions of a clip: shrinking and growing masks, and the box around one."""
+"""Pixel regions of a clip: shrinking and growing masks, and the box around one.
+
+SciPy is imported where a mask is worked on: others need no more of this than its types.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation, binary_erosion
 
 BoolArray = NDArray[np.bool_]
 _CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], bool)  # 4-neighbourhood
@@ -15,6 +17,8 @@ def _per_frame(ndim: int) -> BoolArray:
 
 def grow(mask: BoolArray, px: int) -> BoolArray:
     """Mask `[..., H, W]` dilated by `px` city-block pixels in each frame on its own."""
+    from scipy.ndimage import binary_dilation
+
     if px == 0:
         return mask
     return np.asarray(binary_dilation(mask, _per_frame(mask.ndim), iterations=px), bool)
@@ -22,6 +26,8 @@ def grow(mask: BoolArray, px: int) -> BoolArray:
 
 def shrink(mask: BoolArray, px: int) -> BoolArray:
     """Mask `[..., H, W]` eroded by `px` city-block pixels; the frame's border does not erode."""
+    from scipy.ndimage import binary_erosion
+
     if px == 0:
         return mask
     eroded = binary_erosion(mask, _per_frame(mask.ndim), iterations=px, border_value=1)

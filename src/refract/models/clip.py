@@ -57,6 +57,11 @@ class ClipModel:
     tokenizer: Callable[..., torch.Tensor]  # prompts -> token ids [N, L]
     key: str
 
+    @property
+    def dimension(self) -> int:
+        """Of an embedding."""
+        return self.image_features([np.zeros((32, 32, 3), np.uint8)]).shape[1]
+
     def pixels(self, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
         """8-bit RGB images `[H, W, 3]` -> network input `[N, 3, S, S]`."""
         return torch.stack([self.transform(Image.fromarray(image)) for image in images])

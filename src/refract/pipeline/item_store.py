@@ -15,7 +15,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,14 @@ class ItemStore:
         self.hits += 1
         self._known.add(key)
         return slot
+
+    def get_or_make(self, key: str, make: Callable[[Path], object]) -> Path:
+        """The slot of `key`; where there is none, `make` fills the directory that becomes it."""
+        if (slot := self.get(key)) is not None:
+            return slot
+        with self.create(key) as folder:
+            make(folder)
+        return self.folder / key
 
     @contextmanager
     def create(self, key: str) -> Iterator[Path]:
@@ -267,6 +275,11 @@ def hash_file(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def hash_files(paths: Iterable[Path]) -> str:
+    """sha256 over the contents of several files in their order, whatever they are called."""
+    return hashlib.sha256("".join(map(hash_file, paths)).encode()).hexdigest()
 
 
 def _files_of(folder: Path) -> list[Path]:

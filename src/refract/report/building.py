@@ -8,9 +8,8 @@ from typing import Any
 from refract.base.atomic import replace_directory
 from refract.base.errors import InputError
 from refract.base.yaml_files import read_yaml
-from refract.evaluation.edits.evaluation import PLAIN, RESULT, SOURCE
-from refract.evaluation.infrared.evaluation import CONTROLS, RUN
 from refract.evaluation.measures.bootstrap import MeanInterval, Resampling, mean_interval
+from refract.evaluation.variants import CONTROLS, PLAIN, RESULT, RUN, SOURCE
 from refract.report.case_table import case_table
 from refract.report.edit_cases import edit_cases
 from refract.report.figures import cards

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from refract.evaluation.edits.evaluation import PLAIN, RESULT
+from refract.evaluation.variants import PLAIN, RESULT
 from refract.report.metric_facts import MetricFacts, in_order, merit
 from refract.report.tables import ItemScores
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from refract.base.files import INFO_NAME, read_object
 from refract.editing.cases.outputs import BASELINES_FOLDER
-from refract.evaluation.edits.clips import curve_clips
-from refract.evaluation.edits.evaluation import PLAIN, RESULT, SOURCE, strength_key
+from refract.evaluation.edits.case_files import curve_clips
+from refract.evaluation.variants import PLAIN, RESULT, SOURCE, strength_key
 from refract.media.video_io import read_clip
 from refract.params.cases import INFRARED_REFERENCE
 from refract.report.media import MediaFolder

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from refract.evaluation.edits.evaluation import SOURCE
 from refract.evaluation.measures.bootstrap import Interval, MeanInterval
 from refract.evaluation.measures.verdict import verdict_of
+from refract.evaluation.variants import SOURCE
 from refract.report.metric_facts import MetricFacts, in_order, merit
 from refract.report.strip_plot import StripPlot, strip_plot
 from refract.report.tables import ItemScores

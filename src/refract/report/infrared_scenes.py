@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from refract.base.errors import InputError
-from refract.evaluation.infrared.evaluation import CONTROLS, RUN
-from refract.evaluation.infrared.scenes import has_truth, load_prediction, load_scene
+from refract.evaluation.infrared.picture_files import has_truth
+from refract.evaluation.infrared.scenes import load_prediction, load_scene
+from refract.evaluation.variants import CONTROLS, RUN
 from refract.media.image_sheets import error_picture, spread
 from refract.report.media import MediaFolder
 from refract.report.tables import ItemScores

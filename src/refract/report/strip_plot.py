@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from refract.evaluation.edits.evaluation import PLAIN, SOURCE
 from refract.evaluation.measures.bootstrap import Interval
+from refract.evaluation.variants import PLAIN, SOURCE
 from refract.report.chart_scale import Scale, spanning
 from refract.report.metric_facts import MetricFacts
 from refract.report.variants import variant_colour, variant_label

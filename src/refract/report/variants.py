@@ -2,8 +2,7 @@
 
 import re
 
-from refract.evaluation.edits.evaluation import CURVE, PLAIN, RESULT, SOURCE
-from refract.evaluation.infrared.evaluation import RUN
+from refract.evaluation.variants import CURVE, PLAIN, RESULT, RUN, SOURCE
 
 _LABELS = {
     RUN: "Output",

@@ -7,35 +7,38 @@ pose and light adds. They cost no model, and a metric that one of them wins says
 edit on its own.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from refract.evaluation.edits.evaluation import RESULT
+from refract.base.on_demand import OnDemandMapping
 from refract.evaluation.edits.scores import EditCase
 from refract.evaluation.measures.product import Frames, ProductPhoto, RegionMask
-
-PASTED, PASTED_TRACKED, PASTED_FRAME = "pasted", "pasted_tracked", "pasted_frame"
-FROZEN = "frozen"
+from refract.evaluation.variants import FROZEN, PASTED, PASTED_FRAME, PASTED_TRACKED, RESULT
 
 
 def with_cheats(case: EditCase) -> EditCase:
-    """The case with the cheats it allows among its clips.
+    """The case with the cheats it allows among its clips, each made when it is asked for.
 
     `frozen` needs a reference edit, `pasted_frame` a photo, `pasted` and `pasted_tracked`
     its product and a region too; what a case lacks, it has no variant of.
     """
-    clips = dict(case.clips)
+    source, region, photo = case.source, case.region, case.photo
+    clips: dict[str, Callable[[], Frames]] = {
+        name: partial(case.clips.__getitem__, name) for name in case.clips
+    }
     if RESULT in clips:
-        clips[FROZEN] = frozen(clips[RESULT])
-    if case.photo is not None:
-        clips[PASTED_FRAME] = np.repeat(case.photo.pixels[None], len(case.source), axis=0)
-        if case.region is not None and case.photo.foreground is not None:
-            clips[PASTED] = pasted(case.source, case.region, case.photo)
-            clips[PASTED_TRACKED] = pasted_tracked(case.source, case.region, case.photo)
-    return replace(case, clips=clips)
+        clips[FROZEN] = lambda: frozen(case.clips[RESULT])
+    if photo is not None:
+        clips[PASTED_FRAME] = lambda: np.repeat(photo.pixels[None], len(source), axis=0)
+        if region is not None and photo.foreground is not None:
+            clips[PASTED] = lambda: pasted(source, region, photo)
+            clips[PASTED_TRACKED] = lambda: pasted_tracked(source, region, photo)
+    return replace(case, clips=OnDemandMapping(clips))
 
 
 def frozen(clip: Frames) -> Frames:

@@ -5,22 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from refract.evaluation.edits.scores import ClipScores
 from refract.evaluation.measures.bootstrap import Interval
 from refract.evaluation.measures.metrics_file import Tree, put, put_interval
-
-RESULT, PLAIN, SOURCE = "reference", "plain", "source"
-CURVE = "s"  # variants s030, s070, ... are the edits at reference strength 0.30, 0.70, ...
+from refract.evaluation.measures.product import ClipScores
+from refract.evaluation.variants import PLAIN, RESULT, SOURCE, strength_key
 
 # The group's measures need masks; this one says whether a case had them.
 REGION_METRICS = {"product": "product.histogram_overlap", "background": "background.psnr"}
 
 CaseScores = Mapping[str, ClipScores]  # variant -> scores
-
-
-def strength_key(strength: float) -> str:
-    """`s030` for 0.3: `dvc metrics diff` would take a dot in a key for a level."""
-    return f"{CURVE}{round(strength * 100):03d}"
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,6 @@ from refract.evaluation.measures.product_shape import ProductFinder, shape_measu
 from refract.evaluation.measures.source_motion import SourceMotion
 from refract.models.clip import ClipModel
 
-ClipScores = dict[str, float]  # dotted metric -> value
-ClipSeries = dict[str, list[float]]  # dotted metric -> a value a frame, or a pair of frames
-
 
 @dataclass(frozen=True)
 class EditCase:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +13,18 @@ from refract.base.on_demand import OnDemand
 from refract.evaluation.infrared.baselines import Baseline, fit_baselines, has_semantics
 from refract.evaluation.infrared.class_error import ClassErrors, class_errors
 from refract.evaluation.infrared.scenes import Gray, TrueScene, load_scenes, predictions
-from refract.evaluation.infrared.scores import InfraredScorer, Scores, as_rgb
+from refract.evaluation.infrared.score_store import SceneMeasures
+from refract.evaluation.infrared.scores import Scores, as_rgb, score_pictures
 from refract.evaluation.infrared.semantic_classes import find_classes, load_palette
+from refract.evaluation.judge import Judge
 from refract.evaluation.measures.bootstrap import Interval, Resampling
 from refract.evaluation.measures.metrics_file import Tree, put, put_interval
-from refract.evaluation.measures.perceptual import Lpips
-from refract.evaluation.measures.set_distance import ImageFeatures, SetDistances, set_distances
+from refract.evaluation.measures.set_distance import SetDistances, set_distances
+from refract.evaluation.variants import CONTROLS, RUN
+from refract.pipeline.item_store import ItemStore
 
 logger = logging.getLogger(__name__)
 
-RUN = "adapter"  # the variant that is the result; every other one is a baseline
-CONTROLS = ("shuffled_map", "zero_map")  # the same adapter under a wrong and an empty map
 _DAY_AND_NIGHT = ("day", "night")
 CLASS_COLUMNS = ("variant", "class", "scenes", "pixels", "l1", "l1_low", "l1_high")
 
@@ -31,7 +33,7 @@ CLASS_COLUMNS = ("variant", "class", "scenes", "pixels", "l1", "l1_low", "l1_hig
 class InfraredEvaluation:
     """What was compared and how it scored; `scores` and `pictures` by variant.
 
-    classes: None where no semantic map tells classes apart. distances: None if not asked for.
+    classes: None where no semantic map tells classes apart. distances: None without scenes.
     """
 
     scenes: Sequence[TrueScene]
@@ -71,30 +73,22 @@ def _shown(pictures: Sequence[Gray]) -> Sequence[NDArray[np.uint8]]:
 
 
 def evaluate_infrared(
-    triptychs: Path,
-    infrared: Path,
-    lpips: Lpips | None,
-    features: ImageFeatures | None = None,
+    triptychs: Path, infrared: Path, judge: Judge, store: ItemStore
 ) -> InfraredEvaluation:
-    """Score every variant on the test scenes that have a truth; empty where none has.
-
-    Without `features` the distance between the sets of pictures is left out.
-    """
+    """Score every variant on the test scenes that have a truth; empty where none has."""
     scenes = load_scenes(triptychs, "test")
     if not scenes:
         return InfraredEvaluation([])
     pictures = collect_pictures(triptychs, infrared, scenes)
-    scores = InfraredScorer(scenes, lpips).scores(pictures)
+    scores = score_pictures(scenes, pictures, partial(SceneMeasures, judge=judge, store=store))
     truths = OnDemand(len(scenes), lambda place: scenes[place].infrared)
     classes = None
     if has_semantics(scenes):
         maps = OnDemand(len(scenes), lambda place: scenes[place].semantic)
         semantic = find_classes(maps, load_palette(triptychs))
         classes = class_errors(pictures, truths, maps, semantic)
-    distances = None
-    if features is not None:
-        sets = {name: _shown(made) for name, made in pictures.items()}
-        distances = set_distances(sets, _shown(truths), features)
+    sets = {name: _shown(made) for name, made in pictures.items()}
+    distances = set_distances(sets, _shown(truths), judge.features)
     return InfraredEvaluation(scenes, pictures, scores, classes, distances)
 
 

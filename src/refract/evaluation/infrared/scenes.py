@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from refract.base.errors import InputError
 from refract.base.on_demand import OnDemand
+from refract.evaluation.infrared.picture_files import picture_path, true_rows
 from refract.media.image_reading import Infrared, read_infrared, read_rgb
 from refract.media.panel_pixels import to_eight_bits
-from refract.triptychs.panels.manifest import TriptychRow, read_manifest
+from refract.triptychs.panels.manifest import TriptychRow
 from refract.triptychs.panels.triptych import split_triptych
 
 Gray = NDArray[np.uint8]  # [H, W]
@@ -28,17 +29,12 @@ class TrueScene:
     semantic: NDArray[np.uint8]
 
 
-def has_truth(row: TriptychRow) -> bool:
-    """Whether the data set holds a true infrared picture of this row."""
-    return row.infrared != ""
-
-
 def load_scenes(folder: Path, split: str) -> Sequence[TrueScene]:
     """The scenes of a split that have a true infrared picture, sorted by id; maybe none.
 
     Each is read when it is asked for: a split may be larger than the memory.
     """
-    rows = [row for row in read_manifest(folder) if row.split == split and has_truth(row)]
+    rows = true_rows(folder, split)
     return OnDemand(len(rows), lambda place: load_scene(rows[place], folder))
 
 
@@ -50,9 +46,7 @@ def load_scene(row: TriptychRow, folder: Path) -> TrueScene:
 
 
 def predictions(folder: Path, scenes: Sequence[TrueScene]) -> Sequence[Gray]:
-    """As `load_prediction`, each read when it is asked for; whether all are there is seen now."""
-    for scene in scenes:
-        _path(folder, scene)
+    """As `load_prediction`, each read when it is asked for."""
     return OnDemand(len(scenes), lambda place: load_prediction(folder, scenes[place]))
 
 
@@ -61,7 +55,7 @@ def load_prediction(folder: Path, scene: TrueScene) -> Gray:
 
     Raises InputError: there is no such picture, or it is of another shape than the truth.
     """
-    path = _path(folder, scene)
+    path = picture_path(folder, scene.id)
     pixels = _eight_bits(read_infrared(path))
     if pixels.shape != scene.infrared.shape:
         height, width = scene.infrared.shape
@@ -70,13 +64,6 @@ def load_prediction(folder: Path, scene: TrueScene) -> Gray:
             "true picture"
         )
     return pixels
-
-
-def _path(folder: Path, scene: TrueScene) -> Path:
-    path = folder / f"{scene.id}.png"
-    if not path.is_file():
-        raise InputError(f"{path}: missing; infer_ir must write one picture a test scene")
-    return path
 
 
 def _eight_bits(picture: Infrared) -> Gray:

@@ -1,7 +1,9 @@
 """All measures of one generated infrared picture against its scene's truth."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from einops import repeat
@@ -11,62 +13,80 @@ from tqdm import tqdm
 from refract.evaluation.infrared.baselines import luma
 from refract.evaluation.infrared.definitions import DEFINITIONS
 from refract.evaluation.infrared.scenes import Gray, TrueScene
-from refract.evaluation.measures.geometric_drift import geometry_scores, scene_geometry
+from refract.evaluation.measures.geometric_drift import (
+    SceneGeometry,
+    geometry_scores,
+    scene_geometry,
+)
 from refract.evaluation.measures.image import to_unit
 from refract.evaluation.measures.ms_ssim import ms_ssim, ms_ssim_key
-from refract.evaluation.measures.perceptual import Lpips
+from refract.evaluation.measures.perceptual import Features, Lpips
 
 _ORDER = list(DEFINITIONS)  # of the tables; a measure without a definition is a defect
+PictureScores = dict[str, float]  # metric -> value
 Scores = dict[str, list[float]]  # metric -> one value a scene, in the order of the scenes
 
 
-@dataclass(frozen=True)
-class InfraredScorer:
-    """Scores pictures of the same scenes, one scene in memory at a time."""
+class PictureScorer(Protocol):
+    """Measures pictures of one scene, by computing or by knowing."""
 
-    scenes: Sequence[TrueScene]
+    def measured(self, picture: Gray) -> PictureScores: ...
+
+
+@dataclass(frozen=True)
+class SceneScorer:
+    """Scores pictures of one scene; what depends on the scene alone is computed once."""
+
+    scene: TrueScene
     lpips: Lpips | None  # None leaves its measure out
 
-    def scores(self, variants: Mapping[str, Sequence[Gray]]) -> dict[str, Scores]:
-        """Every measure of each variant's pictures, one a scene, 8-bit `[P, P]`.
+    def measured(self, picture: Gray) -> PictureScores:
+        """Every measure of a picture `[P, P]`, 8-bit: single channel, native resolution, no resize.
 
-        Single channel, native resolution, no resize. LPIPS sees the picture as three equal
-        channels. nan where a measure has nothing to hold a picture against.
+        LPIPS sees the picture as three equal channels. nan where a measure has nothing to hold a
+        picture against.
         """
-        measured = []
-        for place, scene in enumerate(tqdm(self.scenes, desc="infrared metrics", unit="scene")):
-            made = [pictures[place] for pictures in variants.values()]
-            measured.append(self._measure(scene, made))
-        # A measure that the smallest picture is too small for is one that no other has.
-        names = [name for name in measured[0][0] if all(name in scores[0] for scores in measured)]
-        return {
-            variant: {name: [scores[place][name] for scores in measured] for name in names}
-            for place, variant in enumerate(variants)
-        }
+        image, truth = to_unit(picture), self._truth
+        values = geometry_scores(image, self._geometry)
+        if self.lpips is not None:
+            (values["lpips"],) = self.lpips.distances([as_rgb(picture)], self._truth_seen)
+        if (key := ms_ssim_key(min(truth.shape))) is not None:
+            values[key] = ms_ssim(image, truth)
+        for name, definition in DEFINITIONS.items():
+            if definition.measure is not None:
+                values[name] = definition.measure(image, truth)
+        return {name: values[name] for name in sorted(values, key=_ORDER.index)}
 
-    def _measure(self, scene: TrueScene, pictures: Sequence[Gray]) -> list[dict[str, float]]:
-        """The measures of several pictures of one scene."""
-        truth = to_unit(scene.infrared)
-        geometry = scene_geometry(luma(scene) / 255, truth)
-        key = ms_ssim_key(min(truth.shape))
-        measured = []
-        for picture, distance in zip(pictures, self._lpips(pictures, scene), strict=True):
-            image = to_unit(picture)
-            values = {**distance, **geometry_scores(image, geometry)}
-            if key is not None:
-                values[key] = ms_ssim(image, truth)
-            for name, definition in DEFINITIONS.items():
-                if definition.measure is not None:
-                    values[name] = definition.measure(image, truth)
-            measured.append({name: values[name] for name in sorted(values, key=_ORDER.index)})
-        return measured
+    @cached_property
+    def _truth(self) -> NDArray[np.float32]:
+        return to_unit(self.scene.infrared)
 
-    def _lpips(self, pictures: Sequence[Gray], scene: TrueScene) -> list[dict[str, float]]:
-        if self.lpips is None:
-            return [{} for _ in pictures]
-        truth = self.lpips.features([as_rgb(scene.infrared)])
-        distances = self.lpips.distances([as_rgb(picture) for picture in pictures], truth)
-        return [{"lpips": distance} for distance in distances]
+    @cached_property
+    def _geometry(self) -> SceneGeometry:
+        return scene_geometry(luma(self.scene) / 255, self._truth)
+
+    @cached_property
+    def _truth_seen(self) -> Features:
+        assert self.lpips is not None
+        return self.lpips.features([as_rgb(self.scene.infrared)])
+
+
+def score_pictures(
+    scenes: Sequence[TrueScene],
+    variants: Mapping[str, Sequence[Gray]],
+    scorer_of: Callable[[TrueScene], PictureScorer],
+) -> dict[str, Scores]:
+    """Every measure of each variant's pictures, one a scene, 8-bit `[P, P]`; a scene at a time."""
+    measured = []
+    for place, scene in enumerate(tqdm(scenes, desc="infrared metrics", unit="scene")):
+        scorer = scorer_of(scene)
+        measured.append([scorer.measured(pictures[place]) for pictures in variants.values()])
+    # A measure that the smallest picture is too small for is one that no other has.
+    names = [name for name in measured[0][0] if all(name in scores[0] for scores in measured)]
+    return {
+        variant: {name: [scores[place][name] for scores in measured] for name in names}
+        for place, variant in enumerate(variants)
+    }
 
 
 def as_rgb(picture: Gray) -> NDArray[np.uint8]:

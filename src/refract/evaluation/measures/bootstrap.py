@@ -1,15 +1,15 @@
-"""Means with percentile-bootstrap confidence intervals (Efron 1979; scipy.stats).
+"""Means with percentile-bootstrap confidence intervals (Efron 1979).
 
 Over items alone, or over items and seeds (Owen 2007).
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
 
 CONFIDENCE = 0.95
 
@@ -58,18 +58,25 @@ def mean_interval(values: Sequence[float], how: Resampling) -> MeanInterval | No
 def percentile_ends(
     sample: NDArray[Any], statistic: Callable[..., Any], how: Resampling, batch: int | None = None
 ) -> tuple[float, float]:
-    """The 95% interval of a statistic that takes an axis; `batch`: draws in memory at a time."""
-    ends = bootstrap(
-        (sample,),
-        statistic,
-        n_resamples=how.resamples,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        batch=batch,
-        vectorized=True,
-        rng=np.random.default_rng(how.seed),
-    ).confidence_interval
-    return float(ends.low), float(ends.high)
+    """The 95% interval of a statistic that takes an axis; `batch`: draws in memory at a time.
+
+    The draws and the interval of scipy.stats.bootstrap, which takes longer to import than all
+    intervals of a run to compute.
+    """
+    drawn = _draws(len(sample), how)
+    step = batch or len(drawn)
+    batches = (drawn[start : start + step] for start in range(0, len(drawn), step))
+    return _ends(np.concatenate([statistic(sample[rows], axis=-1) for rows in batches]))
+
+
+@lru_cache(maxsize=4)  # most samples of a run are of one size
+def _draws(count: int, how: Resampling) -> NDArray[np.int64]:
+    return np.random.default_rng(how.seed).integers(0, count, (how.resamples, count))
+
+
+def _ends(values: NDArray[np.float64]) -> tuple[float, float]:
+    low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
 
 
 def crossed_interval(values: NDArray[np.float64], how: Resampling) -> MeanInterval | None:
@@ -91,7 +98,5 @@ def crossed_interval(values: NDArray[np.float64], how: Resampling) -> MeanInterv
     sums, counts = (
         ((times[0] @ x) * times[1]).sum(1) for x in (np.where(present, values, 0.0), present)
     )
-    low, high = np.quantile(
-        sums[counts > 0] / counts[counts > 0], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
-    )
-    return MeanInterval(float(values[present].mean()), float(low), float(high), values.shape[1])
+    ends = _ends(sums[counts > 0] / counts[counts > 0])
+    return MeanInterval(float(values[present].mean()), *ends, values.shape[1])

@@ -1,12 +1,11 @@
 """Colour agreement of two sets of pixels: Lab histogram overlap and CIE76 difference.
 
-Colours are compared in CIE L*a*b* (D65, 2 degrees) through scikit-image's `rgb2lab`.
+Colours are compared in CIE L*a*b* (D65, 2 degrees) through scikit-image's `rgb2lab`. It and SciPy
+are imported by what uses them: definitions are read without measuring anything.
 """
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
-from skimage.color import rgb2lab
 
 from refract.evaluation.measures.image import FloatArray
 
@@ -17,6 +16,8 @@ HISTOGRAM_BLUR = 0.7  # bins; colours near a bin's edge then match their neighbo
 
 def lab_pixels(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
     """8-bit sRGB pixels `[N, 3]` -> Lab `[N, 3]`, L in 0..100."""
+    from skimage.color import rgb2lab
+
     return np.asarray(rgb2lab(np.asarray(pixels, np.float64)[None] / 255.0)[0], np.float64)
 
 
@@ -25,6 +26,8 @@ def colour_histogram(lab: FloatArray) -> NDArray[np.float64]:
 
     Values outside the range count in the outermost bin: no pixel is lost. N must be positive.
     """
+    from scipy.ndimage import gaussian_filter
+
     low, high = np.array(HISTOGRAM_RANGE).T
     counts, _ = np.histogramdd(np.clip(lab, low, high), HISTOGRAM_BINS, HISTOGRAM_RANGE)
     blurred = gaussian_filter(counts, HISTOGRAM_BLUR)

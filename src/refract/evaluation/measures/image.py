@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.metrics import structural_similarity
 
 from refract.base.errors import InputError
 from refract.media.regions import BoolArray
@@ -59,6 +58,8 @@ def ssim(image: FloatArray, truth: FloatArray, mask: BoolArray | None = None) ->
     With `mask` `[H, W]` the SSIM map is averaged where the mask is true; a window
     centred there may see up to 5 px of the other side. An empty mask gives nan.
     """
+    from skimage.metrics import structural_similarity  # not above: definitions name this function
+
     same_shape(image, truth)
     settings = SSIM_SETTINGS | {"channel_axis": -1 if image.ndim == 3 else None}
     if mask is None:

@@ -6,7 +6,6 @@ Flow is `[..., H, W, 2]`, (x, y) displacement in pixels from a frame to the next
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import cv2
 import numpy as np
 from einops import einsum
 from numpy.typing import NDArray
@@ -47,6 +46,8 @@ def frame_flows(clip: Frames) -> Flow:
             f"optical flow: got {clip.dtype} {clip.shape}; a clip is uint8 [frames, height, "
             "width, 3]"
         )
+    import cv2  # not above: definitions name the method without measuring by it
+
     count, height, width, _ = clip.shape
     if min(height, width) < MIN_SIDE:
         raise InputError(
@@ -86,6 +87,8 @@ def sample(
 
     Outside the image its border repeats.
     """
+    import cv2
+
     with _one_thread():
         return cv2.remap(
             image.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
@@ -121,6 +124,8 @@ def _squared(flow: Flow) -> NDArray[np.float32]:
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """OpenCV on one thread, and afterwards as it was: the setting is the whole process's."""
+    import cv2
+
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:

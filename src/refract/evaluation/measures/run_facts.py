@@ -1,6 +1,7 @@
 """How the pictures being measured were made, read from what the earlier stages left beside them."""
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any
 
 from refract.base.errors import InputError, shorten
 from refract.base.files import INFO_NAME, read_json_object
-from refract.editing.reference.bank import ReferenceBank
+from refract.pipeline.import_closure import closure
+from refract.pipeline.item_store import ItemStore, hash_file, state_root
 from refract.triptychs.panels.manifest import MANIFEST_NAME
 
 INFRARED_KEYS = (
@@ -82,9 +84,23 @@ def bank_facts(banks: Path, names: Iterable[str]) -> Facts:
     Raises InputError: a damaged bank.
     """
     paths = [path for name in names if (path := banks / f"{name}.safetensors").is_file()]
-    facts = [ReferenceBank.load(path).facts for path in paths]
+    store = ItemStore(state_root(), "evaluate")
+    facts = [_facts_of_bank(path, store) for path in paths]
     sigmas = {" ".join(f"{sigma:g}" for sigma in fact.get("sigmas", ())) for fact in facts}
     return {"banks": len(facts)} | ({"bank_sigmas": _agreed(sigmas)} if facts else {})
+
+
+def _facts_of_bank(path: Path, store: ItemStore) -> Facts:
+    """What a bank was made from; kept in the store, for reading one takes torch."""
+
+    def write(folder: Path) -> None:
+        from refract.editing.reference.bank import ReferenceBank
+
+        (folder / INFO_NAME).write_text(json.dumps(dict(ReferenceBank.load(path).facts)))
+
+    code = closure("refract.editing.reference.bank")
+    key = store.key(params={}, inputs={"bank": hash_file(path)}, code=code)
+    return read_info(store.get_or_make(key, write))
 
 
 def _cases(info: Facts, edits: Path) -> Mapping[str, Facts]:

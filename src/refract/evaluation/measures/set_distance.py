@@ -6,17 +6,14 @@ with themselves.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from refract.base.errors import InputError
-from refract.evaluation.measures.inception_features import load_inception
 from refract.evaluation.measures.perceptual import Images
 from refract.models.clip import ClipModel
 
@@ -44,19 +41,13 @@ class ImageFeatures(Protocol):
 class ClipImageFeatures:
     """Unit-length image embeddings of a CLIP, behind its own resize, crop and normalisation."""
 
-    clip: ClipModel
+    load: Callable[[], ClipModel]  # not asked where the pictures are too few
     key: str
     about: str
-
-    @property
-    def dimension(self) -> int:
-        return len(self(_ONE_BLACK)[0])
+    dimension: int
 
     def __call__(self, images: Images) -> NDArray[np.floating]:
-        return np.asarray(self.clip.image_features(images).numpy())
-
-
-_ONE_BLACK = [np.zeros((32, 32, 3), np.uint8)]
+        return np.asarray(self.load().image_features(images).numpy())
 
 
 @dataclass(frozen=True)
@@ -66,20 +57,6 @@ class SetDistances:
     key: str
     about: str
     values: Mapping[str, float]
-
-
-def choose_features(
-    inception_weights: str | None, clip: ClipModel, clip_name: str
-) -> ImageFeatures:
-    """The FID's Inception if its weights are configured, else the CLIP's embeddings.
-
-    Raises InputError: a configured weights file that is missing or does not fit.
-    """
-    if inception_weights is not None:
-        return load_inception(Path(inception_weights), clip.device)
-    key = f"frechet_{clip.key}"
-    about = f"Frechet distance over the image embeddings of {clip_name}; not FID (no weights)"
-    return ClipImageFeatures(clip, key, about)
 
 
 def set_distances(
@@ -106,6 +83,7 @@ def frechet_distance(features: NDArray[np.floating], truths: NDArray[np.floating
 
     0 or more; Heusel et al. 2017. InputError where a value is not finite.
     """
+    import torch
     from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
     if not (np.isfinite(features).all() and np.isfinite(truths).all()):

@@ -7,8 +7,6 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from statsmodels.stats.proportion import proportion_confint
-
 from refract.evaluation.measures.metrics_file import Tree, put
 from refract.evaluation.votes.study_key import QUESTIONS, MethodPair, StudyKey
 from refract.evaluation.votes.votes import Vote
@@ -76,6 +74,8 @@ class Preference:
         A tie varies less than the coin it stands for, so with many ties it is too wide; with few
         raters or cases, whose answers go together, too narrow.
         """
+        from statsmodels.stats.proportion import proportion_confint  # slow to import
+
         low, high = proportion_confint(self.wins + self.ties / 2, self.count, method="wilson")
         return float(low), float(high)
 
