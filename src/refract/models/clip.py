@@ -25,6 +25,7 @@ from safetensors import SafetensorError
 
 from refract.base.errors import InputError, shorten
 from refract.models.identity import local_model_folder
+from refract.models.lean_imports import import_open_clip
 from refract.models.pinned_revisions import revision_of
 
 logger = logging.getLogger(__name__)
@@ -68,13 +69,18 @@ class ClipModel:
 
     @torch.inference_mode()
     def image_features(self, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
-        """Unit-length image embeddings `[N, D]` of 8-bit RGB images, on the CPU."""
+        """Unit-length image embeddings `[N, D]` of 8-bit RGB images, on the CPU.
+
+        Equal images are encoded once: a frozen clip is a single one.
+        """
         encode: Any = self.network.encode_image
-        features = []
-        for start in range(0, len(images), self.batch):
-            batch = self.pixels(images[start : start + self.batch]).to(self.device)
+        distinct = {(image.shape, image.tobytes()): image for image in images}
+        places = {content: place for place, content in enumerate(distinct)}
+        once, features = list(distinct.values()), []
+        for start in range(0, len(once), self.batch):
+            batch = self.pixels(once[start : start + self.batch]).to(self.device)
             features.append(encode(batch, normalize=True).float().cpu())
-        return torch.cat(features)
+        return torch.cat(features)[[places[image.shape, image.tobytes()] for image in images]]
 
     @torch.inference_mode()
     def text_features(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -133,15 +139,14 @@ def load_clip(
     Raises:
         InputError: no such folder or repository, a missing file, or files open_clip refuses.
     """
-    import open_clip
-
     folder = clip_folder(path_or_id, revision)
     try:
-        _refuse_foreign_parts(_config(folder))
+        config = _config(folder)
+        _refuse_foreign_parts(config)
+        open_clip = import_open_clip(timm=bool(config["vision_cfg"].get("timm_model_name")))
         network, transform = open_clip.create_model_from_pretrained(
             f"local-dir:{folder}", precision="fp32", device=device
         )
-        config = _config(folder)
         tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
     except (*_LOAD_ERRORS, SafetensorError) as error:
         reason = " ".join(str(error).split())[:_MOST_REASON] or type(error).__name__

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
 import torch
 
 from refract.evaluation.edits.clip_measures import CLIP_MEASURES
@@ -113,9 +114,14 @@ class CaseScorer:
         parts = [background_measures(frames, self.case.source, background)]
         if self.lpips is not None:
             kept = outside_only(frames, self.case.source, background)
-            distances = self.lpips.distances(list(kept), self._source_seen)
+            changed = (kept != self.case.source).any((1, 2, 3))  # of equal frames it is 0
+            distances = np.zeros(len(kept))
+            if changed.any():
+                truths = [level[changed] for level in self._source_seen]
+                distances[changed] = self.lpips.distances(list(kept[changed]), truths)
             key = "background.lpips"
-            parts.append(Measured({key: finite_mean(distances)}, {key: distances}))
+            series: list[float] = distances.tolist()
+            parts.append(Measured({key: finite_mean(series)}, {key: series}))
         return parts
 
     def _features(self, frames: Frames) -> torch.Tensor:

@@ -59,7 +59,10 @@ def frame_flows(clip: Frames) -> Flow:
         luma = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip]
         estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         for index in range(len(flows)):
-            flows[index] = estimator.calc(luma[index], luma[index + 1], None)
+            if index and (clip[index - 1 : index + 1] == clip[index : index + 2]).all():
+                flows[index] = flows[index - 1]  # of a frozen clip
+            else:
+                flows[index] = estimator.calc(luma[index], luma[index + 1], None)
     return flows
 
 

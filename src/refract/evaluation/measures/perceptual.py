@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from refract.base.errors import InputError
 from refract.evaluation.weights.weights_file import read_weights
+from refract.models.lean_imports import import_torchvision
 
 _HEADS = "weights/v0.1/alex.pth"  # of the lpips package
 _MOST_PIXELS = 2**20  # a forward pass: some 100 bytes of activations a pixel
@@ -70,8 +71,7 @@ def _chunks(images: Images) -> list[Images]:
 
 def load_lpips(trunk: Path, device: torch.device) -> Lpips:
     """The `lpips` package's network over the AlexNet trunk in `trunk` (torchvision's key names)."""
-    import refract.models.torchvision_compat  # noqa: F401  (must precede lpips)
-
+    import_torchvision()
     import lpips
 
     # Without values, for drawing those of a whole AlexNet takes a second.
