@@ -8,7 +8,6 @@ from refract.base.files import INFO_NAME, read_object
 from refract.editing.cases.outputs import BASELINES_FOLDER
 from refract.evaluation.edits.case_files import curve_clips
 from refract.evaluation.variants import PLAIN, RESULT, SOURCE, strength_key
-from refract.media.video_io import read_clip
 from refract.params.cases import INFRARED_REFERENCE
 from refract.report.media import MediaFolder
 from refract.report.tables import FrameScores, ItemScores
@@ -49,26 +48,23 @@ def edit_cases(
 
 
 def _clips(folder: Path, result_strength: float | None, media: MediaFolder) -> dict[str, Any]:
-    source = read_clip(folder / f"{SOURCE}.mkv")
-    result = read_clip(folder / f"{RESULT}.mkv")
-    count, height, width = source.frames.shape[:3]
-    side = min(height, width)
-    others = sorted((folder / BASELINES_FOLDER).glob("*.mkv"))
+    clips = {variant: media.clip(folder / f"{variant}.mkv") for variant in (SOURCE, PLAIN, RESULT)}
+    source, others = clips[SOURCE], sorted((folder / BASELINES_FOLDER).glob("*.mkv"))
     curve = [
-        {"strength": strength, "variant": strength_key(strength), "clip": media.clip(path, side)}
+        {"strength": strength, "variant": strength_key(strength), "clip": media.clip(path).address}
         for strength, path in curve_clips(folder)
         if strength != 0  # which is the plain edit and shown as that
     ]
     return {
-        "count": count,
+        "count": source.count,
         "fps": source.fps,
-        "width": width,
-        "height": height,
-        "thumb": media.picture(result.frames[len(result.frames) // 2]),
-        "clips": {v: media.clip(folder / f"{v}.mkv", side) for v in (SOURCE, PLAIN, RESULT)},
+        "width": source.width,
+        "height": source.height,
+        "thumb": media.file(clips[RESULT].still),
+        "clips": {variant: clip.address for variant, clip in clips.items()},
         "resultStrength": result_strength,
         "curve": curve,
-        "baselines": [{"variant": path.stem, "clip": media.clip(path, side)} for path in others],
+        "baselines": [{"variant": path.stem, "clip": media.clip(path).address} for path in others],
     }
 
 
@@ -80,7 +76,7 @@ def _photo(name: str, banks: Path, facts: EditsInfo, media: MediaFolder) -> str 
         path = Path(given)
     else:
         path = _beside(name, facts.get("video"))
-    return None if path is None else media.picture_file(path, PHOTO_PX)
+    return None if path is None else media.picture(path, PHOTO_PX)
 
 
 def _beside(name: str, video: str | None) -> Path | None:

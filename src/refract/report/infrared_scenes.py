@@ -1,14 +1,14 @@
 """The infrared half of the page: panels, scores and attention overlays, a scene at a time."""
 
 import re
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from refract.base.errors import InputError
-from refract.evaluation.infrared.picture_files import has_truth
-from refract.evaluation.infrared.scenes import load_prediction, load_scene
+from refract.evaluation.infrared.picture_files import has_truth, picture_path
 from refract.evaluation.variants import CONTROLS, RUN
-from refract.media.image_sheets import error_picture, spread
+from refract.media.image_sheets import Picture, error_picture, spread
 from refract.report.media import MediaFolder
 from refract.report.tables import ItemScores
 from refract.triptychs.panels.manifest import MANIFEST_NAME, TriptychRow, read_manifest
@@ -35,31 +35,39 @@ def infrared_scenes(
 def own_pictures(infrared: Path, media: MediaFolder) -> list[tuple[str, str]]:
     """(name, picture) of the infrared pictures made of a user's own folder; maybe none."""
     paths = sorted((infrared / OWN_PICTURES).glob("*.png"))
-    return [(path.stem, media.picture_file(path, 512)) for path in paths[:MOST_SCENES]]
+    return [(path.stem, media.picture(path, 512)) for path in paths[:MOST_SCENES]]
 
 
 def _scene(
     row: TriptychRow, triptychs: Path, infrared: Path, scores: ItemScores, media: MediaFolder
 ) -> dict[str, Any]:
-    scene = load_scene(row, triptychs)
-    images = {"visible": media.picture(scene.visible), "semantic": media.picture(scene.semantic)}
+    files = {"triptych": row.path(triptychs)}
     for variant in (RUN, *CONTROLS):
         if (infrared / variant).is_dir():
-            made = load_prediction(infrared / variant, scene)
-            images[variant] = media.picture(made)
-            if variant == RUN and has_truth(row):
-                images["truth"] = media.picture(scene.infrared)
-                images["error"] = media.picture(error_picture(made, scene.infrared))
-    if RUN not in images:
-        raise InputError(f"{infrared / RUN}: missing; run the stage infer_ir first")
+            files[variant] = picture_path(infrared / variant, row.id)
+    truth = has_truth(row)
+    draw = partial(_panels, row, triptychs, infrared, list(files)[1:], truth)
     return {
         "id": row.id,
         "daytime": row.daytime,
         "caption": row.caption,
-        "images": images,
+        "images": media.pictures(files, draw, __name__, truth=truth),
         "scores": scores.of_item(row.id),
         "attention": attention_overlays(infrared, row.id, media),
     }
+
+
+def _panels(
+    row: TriptychRow, triptychs: Path, infrared: Path, variants: Sequence[str], truth: bool
+) -> dict[str, Picture]:
+    from refract.evaluation.infrared.scenes import load_prediction, load_scene  # torch
+
+    scene = load_scene(row, triptychs)
+    made = {variant: load_prediction(infrared / variant, scene) for variant in variants}
+    shown = {"visible": scene.visible, "semantic": scene.semantic, **made}
+    if truth:
+        shown |= {"truth": scene.infrared, "error": error_picture(made[RUN], scene.infrared)}
+    return shown
 
 
 FOLDER = "attention_maps"
@@ -80,6 +88,6 @@ def attention_overlays(infrared: Path, scene: str, media: MediaFolder) -> list[O
     )
     names = ("layer", "head", "step", "region")
     return [
-        dict(zip(names, numbers, strict=True)) | {"image": media.picture_file(path, MOST_PX)}
+        dict(zip(names, numbers, strict=True)) | {"image": media.picture(path, MOST_PX)}
         for numbers, path in overlays
     ]

@@ -1,18 +1,21 @@
 """Pictures and clips of the page: encoded for every browser, named by their content.
 
 A file's name is the digest of its bytes, so nothing is stored twice and no text of a user's gets
-into a name.
+into a name. What an earlier page had of the same files comes from the item store, undecoded.
 """
 
 import hashlib
-import io
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from refract.base.files import INFO_NAME, read_json_object
 from refract.media.image_reading import read_rgb
 from refract.media.video_io import read_clip
 from refract.media.webm import write_webm
@@ -22,62 +25,100 @@ from refract.pipeline.item_store import ItemStore, hash_file, state_root
 MEDIA = "media"  # folder beside the page
 LEAST_SIDE_PX = 192  # smaller clips are enlarged by a whole factor: VP9 halves the colours' grid
 _NAME_DIGITS = 20
-_CLIP_FILE = "clip.webm"
+_CLIP_FILE, _STILL_FILE = "clip.webm", "still.png"
+
+Pictures = Mapping[str, NDArray[np.uint8]]  # name -> [H, W] or [H, W, 3]
+
+
+@dataclass(frozen=True)
+class ShownClip:
+    """address: relative to the page. still: file of the frame in its middle."""
+
+    address: str
+    still: Path
+    count: int
+    fps: float
+    width: int
+    height: int
 
 
 @dataclass
 class MediaFolder:
-    """Writes into `<page>/media`; each method returns the address relative to the page."""
+    """Writes into `<page>/media`; each method returns addresses relative to the page."""
 
     page: Path
-    _clips: dict[tuple[str, int], str] = field(default_factory=dict)
-    _encodings: ItemStore = field(default_factory=lambda: ItemStore(state_root(), "report"))
+    _items: ItemStore = field(default_factory=lambda: ItemStore(state_root(), "report"))
 
-    def picture(self, pixels: NDArray[np.uint8]) -> str:
-        """A picture [H, W] or [H, W, 3] as PNG."""
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, "PNG", optimize=False)
-        return self._store(buffer.getvalue(), "png")
+    def pictures(
+        self,
+        files: Mapping[str, Path],
+        draw: Callable[[], Pictures],
+        module: str,
+        **settings: object,
+    ) -> dict[str, str]:
+        """The address of each picture, as PNG, that `draw`, of `module`, makes of these files.
 
-    def picture_file(self, path: Path, most_px: int) -> str:
+        Raises InputError: a file cannot be read.
+        """
+
+        def write(folder: Path) -> None:
+            for name, pixels in draw().items():
+                Image.fromarray(pixels).save(folder / f"{name}.png")
+
+        slot = self._slot(files, write, module, settings)
+        return {path.stem: self.file(path) for path in sorted(slot.glob("*.png"))}
+
+    def picture(self, path: Path, most_px: int) -> str:
         """A picture file as PNG, its longer side at most `most_px`.
 
         Raises InputError: the file is missing or no picture.
         """
-        image = Image.fromarray(read_rgb(path))
-        image.thumbnail((most_px, most_px), Image.Resampling.LANCZOS)
-        return self.picture(np.asarray(image))
+        draw = partial(_fitted, path, most_px)
+        return self.pictures({"picture": path}, draw, __name__, most_px=most_px)["picture"]
 
-    def clip(self, path: Path, short_side: int) -> str:
-        """A lossless clip as WebM; equal files are encoded once.
-
-        short_side: of its frames, in pixels.
+    def clip(self, path: Path) -> ShownClip:
+        """A lossless clip as WebM.
 
         Raises InputError: the file is missing or no clip.
         """
-        digest = hash_file(path)
-        factor = max(1, -(-LEAST_SIDE_PX // short_side))
-        if (digest, factor) not in self._clips:
-            self._clips[digest, factor] = self._store(self._encoded(path, digest, factor), "webm")
-        return self._clips[digest, factor]
+        slot = self._slot({"clip": path}, partial(_write_clip, path), __name__, {})
+        facts = read_json_object(slot / INFO_NAME)
+        return ShownClip(self.file(slot / _CLIP_FILE), slot / _STILL_FILE, **facts)
 
-    def _encoded(self, path: Path, digest: str, factor: int) -> bytes:
-        """From the item store where an earlier page had the clip: most of a sweep's are alike."""
-        key = self._encodings.key(
-            params={"factor": factor}, inputs={"clip": digest}, code=closure(__name__)
-        )
-        slot = self._encodings.get(key)
-        if slot is not None:
-            return (slot / _CLIP_FILE).read_bytes()
-        clip = read_clip(path)
-        with self._encodings.create(key) as folder:
-            write_webm(folder / _CLIP_FILE, clip, "quick", enlarge=factor)
-        return (self._encodings.folder / key / _CLIP_FILE).read_bytes()
-
-    def _store(self, content: bytes, suffix: str) -> str:
-        name = f"{MEDIA}/{hashlib.sha256(content).hexdigest()[:_NAME_DIGITS]}.{suffix}"
+    def file(self, path: Path) -> str:
+        """A file as it is."""
+        content = path.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        name = f"{MEDIA}/{digest[:_NAME_DIGITS]}{path.suffix}"
         target = self.page / name
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
         return name
+
+    def _slot(
+        self,
+        files: Mapping[str, Path],
+        write: Callable[[Path], None],
+        module: str,
+        settings: Mapping[str, object],
+    ) -> Path:
+        digests = {name: hash_file(path) for name, path in files.items()}
+        key = self._items.key(params=settings, inputs=digests, code=closure(module))
+        return self._items.get_or_make(key, write)
+
+
+def _fitted(path: Path, most_px: int) -> Pictures:
+    image = Image.fromarray(read_rgb(path))
+    image.thumbnail((most_px, most_px), Image.Resampling.LANCZOS)
+    return {"picture": np.asarray(image)}
+
+
+def _write_clip(path: Path, folder: Path) -> None:
+    clip = read_clip(path)
+    count, height, width = clip.frames.shape[:3]
+    enlarge = max(1, -(-LEAST_SIDE_PX // min(height, width)))
+    write_webm(folder / _CLIP_FILE, clip, "quick", enlarge=enlarge)
+    Image.fromarray(clip.frames[count // 2]).save(folder / _STILL_FILE)
+    facts = {"count": count, "fps": clip.fps, "width": width, "height": height}
+    (folder / INFO_NAME).write_text(json.dumps(facts))
