@@ -10,12 +10,14 @@ folder, or fetch parts from other repositories, is refused.
 
 import json
 import logging
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import refract.models.torchvision_compat  # noqa: F401  (must precede open_clip)
+from refract.models.torchvision_compat import import_torchvision, standing_in  # before open_clip
 
 import numpy as np
 import torch
@@ -25,7 +27,6 @@ from safetensors import SafetensorError
 
 from refract.base.errors import InputError, shorten
 from refract.models.identity import local_model_folder
-from refract.models.lean_imports import import_open_clip
 from refract.models.pinned_revisions import revision_of
 
 logger = logging.getLogger(__name__)
@@ -143,7 +144,7 @@ def load_clip(
     try:
         config = _config(folder)
         _refuse_foreign_parts(config)
-        open_clip = import_open_clip(timm=bool(config["vision_cfg"].get("timm_model_name")))
+        open_clip = _import_open_clip(timm=bool(config["vision_cfg"].get("timm_model_name")))
         network, transform = open_clip.create_model_from_pretrained(
             f"local-dir:{folder}", precision="fp32", device=device
         )
@@ -155,6 +156,21 @@ def load_clip(
     if not all(value.isfinite().all() for value in network.parameters()):
         raise InputError(f"evaluate.clip_model = {path_or_id}: holds weights that are not finite")
     return ClipModel(network, transform, device, batch, tokenizer, clip_key(config))
+
+
+def _import_open_clip(*, timm: bool) -> Any:
+    """The package without transformers, whose text towers are refused, and timm where not needed.
+
+    timm: whether the model has an image tower of it. The two take most of the import's time.
+    """
+    import_torchvision()
+    towers = sys.modules.get("open_clip.timm_model")
+    if timm and towers is not None and towers.timm is None:  # as an earlier model had it
+        for name in [name for name in sys.modules if name.partition(".")[0] == "open_clip"]:
+            del sys.modules[name]
+    unneeded = ["transformers", *([] if timm else ["timm"])]
+    with standing_in({name: None for name in unneeded if name not in sys.modules}):
+        return import_module("open_clip")
 
 
 def _config(folder: Path) -> dict[str, Any]:

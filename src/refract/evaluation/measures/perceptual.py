@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from refract.models.torchvision_compat import import_torchvision
+
 import numpy as np
 import torch
 from einops import rearrange
@@ -17,7 +19,6 @@ from numpy.typing import NDArray
 
 from refract.base.errors import InputError
 from refract.evaluation.weights.weights_file import read_weights
-from refract.models.lean_imports import import_torchvision
 
 _HEADS = "weights/v0.1/alex.pth"  # of the lpips package
 _MOST_PIXELS = 2**20  # a forward pass: some 100 bytes of activations a pixel
