@@ -4,7 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import bootstrap, norm
 
-from refract.evaluation.measures.bootstrap import Resampling, crossed_interval, mean_interval
+from refract.evaluation.measures.bootstrap import (
+    Resampling,
+    crossed_interval,
+    mean_interval,
+    pooled_interval,
+)
 
 
 def test_interval_is_scipys() -> None:
@@ -51,6 +56,22 @@ def test_values_that_are_missing_do_not_count() -> None:
     assert with_gap == mean_interval([1.0, 3.0], Resampling(100, 0))
     assert mean_interval([float("nan")], Resampling(100, 0)) is None
     assert mean_interval([], Resampling(100, 0)) is None
+
+
+def test_a_ratio_of_sums_has_the_interval_of_a_paired_bootstrap() -> None:
+    rng = np.random.default_rng(4)
+    wholes = rng.integers(0, 9, 40).astype(float)
+    parts = rng.binomial(wholes.astype(int), 0.7).astype(float)
+    found = pooled_interval(parts[:, None], wholes[:, None], Resampling(20_000, 1))
+    assert found is not None and found.count == (wholes > 0).sum() < 40
+    assert found.mean == pytest.approx(parts.sum() / wholes.sum())
+    theirs = bootstrap(
+        (parts[wholes > 0], wholes[wholes > 0]),
+        lambda a, b, axis: a.sum(axis) / b.sum(axis),
+        paired=True, n_resamples=20_000, method="percentile", rng=np.random.default_rng(2),
+    ).confidence_interval  # fmt: skip
+    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=0.01)
+    assert pooled_interval(np.zeros((3, 1)), np.zeros((3, 1)), Resampling(100)) is None
 
 
 def test_of_one_seed_the_interval_is_that_over_items() -> None:

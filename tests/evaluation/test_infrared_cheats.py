@@ -10,6 +10,12 @@ from refract.evaluation.infrared.class_error import class_errors
 from refract.evaluation.infrared.scenes import Gray
 from refract.evaluation.infrared.scores import SceneScorer, score_pictures
 from refract.evaluation.infrared.semantic_classes import find_classes
+from refract.evaluation.infrared.targets import (
+    COUNTS,
+    find_targets,
+    target_counts,
+    target_intervals,
+)
 from refract.evaluation.measures.bootstrap import Resampling
 from refract.evaluation.measures.set_distance import frechet_distance
 from tests.tiny.street_pictures import VEHICLE, street_scene, with_moved_vehicles
@@ -21,6 +27,14 @@ TRUTHS = [scene.infrared for scene in SCENES]
 def _means(pictures: Sequence[Gray]) -> dict[str, float]:
     scores = score_pictures(SCENES, {"": pictures}, lambda scene: SceneScorer(scene, None))[""]
     return {metric: float(np.mean(values)) for metric, values in scores.items()}
+
+
+def _targets(pictures: Sequence[Gray]) -> dict[str, float]:
+    """Precision, recall and F1; without the first where nothing was made."""
+    pairs = zip(TRUTHS, pictures, strict=True)
+    counts = [target_counts(find_targets(truth), find_targets(made)) for truth, made in pairs]
+    found = target_intervals({n: [c[n] for c in counts] for n in COUNTS}, Resampling(100))
+    return {name: one.mean for name, one in found.items() if one is not None}
 
 
 def _noisy(deviation: float) -> list[Gray]:
@@ -100,6 +114,19 @@ def test_a_missing_pedestrian_hides_in_l1_and_shows_in_class_l1() -> None:
     assert plain["without"] < plain["noisy"]
     assert macro["without"] is not None and macro["noisy"] is not None
     assert macro["without"].mean > 2 * macro["noisy"].mean
+
+
+def test_targets_missed_moved_or_of_other_scenes_are_told_from_noise_and_blur() -> None:
+    assert _targets(TRUTHS) == {"target_precision": 1, "target_recall": 1, "target_f1": 1}
+    for honest in (_noisy(35), [gaussian_filter(truth, 2) for truth in TRUTHS]):
+        assert _targets(honest)["target_f1"] > 0.85
+    constant = [np.full_like(truth, 90) for truth in TRUTHS]
+    assert _targets(constant) == {"target_recall": 0, "target_f1": 0}
+    moved = [with_moved_vehicles(scene, 12) for scene in SCENES]
+    for wrong in (moved, [*TRUTHS[1:], TRUTHS[0]]):
+        found = _targets(wrong)
+        assert found["target_precision"] < 0.2 and found["target_recall"] < 0.2
+    assert _targets([scene.visible[..., 0] for scene in SCENES])["target_f1"] < 0.4
 
 
 def test_pictures_of_the_wrong_scenes_are_far_in_pairs_though_not_as_a_set() -> None:

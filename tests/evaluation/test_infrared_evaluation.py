@@ -19,6 +19,7 @@ from refract.evaluation.infrared.evaluation import (
 from refract.evaluation.infrared.scenes import TrueScene
 from refract.evaluation.infrared.scores import SceneScorer, Scores, score_pictures
 from refract.evaluation.infrared.semantic_classes import find_classes
+from refract.evaluation.infrared.targets import COUNTS
 from refract.evaluation.measures.bootstrap import Resampling, mean_interval
 from refract.evaluation.measures.metrics_summary import flat_numbers
 from refract.evaluation.measures.set_distance import SetDistances
@@ -138,7 +139,7 @@ def test_unknown_daytimes_count_in_the_whole_only() -> None:
 
 def test_rows_are_long_and_complete() -> None:
     rows = infrared_rows(_result(_scenes()))
-    assert len(rows) == 6 * 3 * 8  # at 32 px there is MS-SSIM of two scales
+    assert len(rows) == 6 * 3 * 11  # at 32 px there is MS-SSIM of two scales
     assert ("s1", "night", RUN, "l1", pytest.approx(10 / 255)) in rows
 
 
@@ -146,7 +147,7 @@ def test_every_measure_is_there_where_it_can_be() -> None:
     tree = infrared_metrics(_complete(), INTERVAL, RESAMPLING)
     items = {
         "psnr", "ssim", "ms_ssim_4", "lpips", "l1", "drift_px", "edge_f1",
-        "edge_alignment", "class_l1",
+        "edge_alignment", "class_l1", "target_precision", "target_recall", "target_f1",
     }  # fmt: skip
     for group in (tree, tree["day"], tree["night"], tree["baseline"]["grayscale"]):
         for metric in items:
@@ -165,6 +166,22 @@ def test_every_key_is_defined_with_a_direction() -> None:
         assert "\n" not in definition.text and definition.text, name
     assert definition_of("baseline.zero_map.gain_psnr_low") is DEFINITIONS["gain_psnr"]
     assert definition_of("unheard_of") is None
+
+
+def test_targets_are_summed_and_their_ratios_pooled_over_the_scenes() -> None:
+    result = _complete()
+    tree = infrared_metrics(result, INTERVAL, RESAMPLING)
+    for variant, above in ((RUN, tree), ("grayscale", tree["baseline"]["grayscale"])):
+        for members, group in ((range(4), above), ((1, 3), above["night"])):
+            matched, missed, hallucinated = (
+                sum(result.scores[variant][name][i] for i in members) for name in COUNTS
+            )
+            assert group["target_recall"] == pytest.approx(matched / (matched + missed), rel=1e-4)
+            f1 = 2 * matched / (2 * matched + missed + hallucinated)
+            assert group["target_f1"] == pytest.approx(f1, rel=1e-4)
+        assert [above[name] for name in COUNTS] == [
+            sum(result.scores[variant][name]) for name in COUNTS
+        ]
 
 
 def test_the_gain_over_the_best_baseline_is_paired() -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from refract.evaluation.infrared.scenes import Gray
 from refract.evaluation.infrared.semantic_classes import ColourMap, SemanticClasses
-from refract.evaluation.measures.bootstrap import MeanInterval, Resampling, percentile_ends
+from refract.evaluation.measures.bootstrap import MeanInterval, Resampling, pooled_interval
 
 Table = NDArray[np.float64]  # [scenes, classes]
 
@@ -36,15 +36,12 @@ class ClassErrors:
         self, variant: str, place: int, resampling: Resampling
     ) -> MeanInterval | None:
         """Error of one class with its interval over scenes; None where no scene shows it."""
-        there = self.pixels[:, place] > 0
-        column = slice(place, place + 1)
-        return _interval(
-            self.absolute[variant][there, column], self.pixels[there, column], resampling
-        )
+        column = np.s_[:, place : place + 1]
+        return pooled_interval(self.absolute[variant][column], self.pixels[column], resampling)
 
     def macro_interval(self, variant: str, resampling: Resampling) -> MeanInterval | None:
         """Mean over the classes of their errors, with its interval over scenes."""
-        return _interval(self.absolute[variant], self.pixels, resampling)
+        return pooled_interval(self.absolute[variant], self.pixels, resampling)
 
 
 def class_errors(
@@ -70,26 +67,3 @@ def class_errors(
 def _sums(values: NDArray[np.floating], places: NDArray[np.int64], count: int) -> Table:
     inside = places >= 0
     return np.asarray(np.bincount(places[inside], values[inside], count), np.float64)
-
-
-def _ratio(absolute: Table, pixels: Table, axis: int) -> NDArray[np.float64]:
-    """Summed errors over summed pixels; nan where there are none."""
-    total, size = absolute.sum(axis), pixels.sum(axis)
-    return np.divide(total, size, out=np.full(size.shape, np.nan), where=size > 0)
-
-
-def _interval(absolute: Table, pixels: Table, resampling: Resampling) -> MeanInterval | None:
-    """Mean over the classes of the pooled errors; percentile bootstrap over the rows."""
-    count = len(pixels)
-    if count == 0:
-        return None
-
-    def value(rows: NDArray[np.int64], axis: int = -1) -> NDArray[np.float64]:
-        # a draw that misses every scene of a class is the mean of the others
-        return np.asarray(np.nanmean(_ratio(absolute[rows], pixels[rows], axis - 1), -1))
-
-    mean = float(value(np.arange(count)))
-    if count == 1:
-        return MeanInterval(mean, mean, mean, 1)
-    batch = max(1, 10**7 // pixels.size)  # some 100 MB
-    return MeanInterval(mean, *percentile_ends(np.arange(count), value, resampling, batch), count)

@@ -72,6 +72,34 @@ DEFINITIONS: dict[str, MetricDefinition] = {
         "above 1",
         "one",
     ),
+    "targets_matched": MetricDefinition(
+        "warm targets that picture and truth both have: bright regions at most half the picture "
+        "wide and high that stand out from what surrounds them by one standard deviation of the "
+        "picture, or by half of one beside a target of the other picture; diameter top-hat, a "
+        "Gaussian of 1/64 of the side before it, levels of a quarter deviation (blind to gain and "
+        "offset), OpenCV's 8-connected regions; one to one by scipy's linear_sum_assignment, IoU "
+        f"of the boxes 0.5 or more; {_PLAIN}; after Walter et al. 2007, Everingham et al. 2010",
+        "higher",
+    ),
+    "targets_missed": MetricDefinition(
+        "warm targets of the truth that the picture does not have; as in targets_matched", "lower"
+    ),
+    "targets_hallucinated": MetricDefinition(
+        "warm targets of the picture that the truth does not have; as in targets_matched", "lower"
+    ),
+    "target_precision": MetricDefinition(
+        "matched over matched and hallucinated targets of all scenes together: the rest to 1 is "
+        "the share of hallucinated ones; interval over scenes",
+        "higher",
+    ),
+    "target_recall": MetricDefinition(
+        "matched over matched and missed targets of all scenes together, the probability of "
+        "detection; interval over scenes",
+        "higher",
+    ),
+    "target_f1": MetricDefinition(
+        "harmonic mean of target_precision and target_recall; interval over scenes", "higher"
+    ),
     "class_l1": MetricDefinition(
         "mean over the classes of the semantic maps of the mean absolute error of all their pixels "
         f"in all scenes, fraction of full scale; {_PLAIN}; interval over scenes",

@@ -16,6 +16,7 @@ from refract.evaluation.infrared.scenes import Gray, TrueScene, load_scenes, pre
 from refract.evaluation.infrared.score_store import SceneMeasures
 from refract.evaluation.infrared.scores import Scores, as_rgb, score_pictures
 from refract.evaluation.infrared.semantic_classes import find_classes, load_palette
+from refract.evaluation.infrared.targets import COUNTS, target_intervals
 from refract.evaluation.judge import Judge
 from refract.evaluation.measures.bootstrap import Interval, Resampling
 from refract.evaluation.measures.metrics_file import Tree, put, put_interval
@@ -105,7 +106,7 @@ def infrared_metrics(
     if not result.scenes:
         return tree
     run = result.scores[RUN]
-    _put_scores(tree, "", run, interval)
+    _put_scores(tree, "", run, interval, resampling)
     _put_whole(tree, "", result, RUN, resampling)
     if (best := best_baseline(result)) is not None:
         put_interval(tree, "gain_psnr_best", interval(_gains(result, best)))
@@ -117,24 +118,37 @@ def infrared_metrics(
     for name, members in groups.items():
         if members:
             put(tree, f"{name}.count", len(members))
-            chosen = {metric: [values[i] for i in members] for metric, values in run.items()}
-            _put_scores(tree, f"{name}.", chosen, interval)
+            _put_scores(tree, f"{name}.", _of_scenes(run, members), interval, resampling)
             if result.classes is not None:
                 errors = result.classes.of_scenes(members)
                 put_interval(tree, f"{name}.class_l1", errors.macro_interval(RUN, resampling))
-    for variant, scores in result.scores.items():
-        if variant == RUN:
-            continue
-        above = f"baseline.{variant}."
-        _put_scores(tree, above, scores, interval)
-        _put_whole(tree, above, result, variant, resampling)
-        put_interval(tree, f"{above}gain_psnr", interval(_gains(result, variant)))
-        for name, members in groups.items():
-            for metric in ("psnr", "ssim"):
-                mean = interval([scores[metric][i] for i in members])
-                if mean is not None:
-                    put(tree, f"{above}{name}.{metric}", mean.mean)
+    for variant in result.scores:
+        if variant != RUN:
+            _put_baseline(tree, result, variant, groups, interval, resampling)
     return tree
+
+
+def _put_baseline(
+    tree: Tree,
+    result: InfraredEvaluation,
+    variant: str,
+    groups: Mapping[str, Sequence[int]],
+    interval: Interval,
+    resampling: Resampling,
+) -> None:
+    """What stands under `baseline.<variant>.`; groups: the scenes of each time of day."""
+    above, scores = f"baseline.{variant}.", result.scores[variant]
+    _put_scores(tree, above, scores, interval, resampling)
+    _put_whole(tree, above, result, variant, resampling)
+    put_interval(tree, f"{above}gain_psnr", interval(_gains(result, variant)))
+    for name, members in groups.items():
+        chosen = _of_scenes(scores, members)
+        for metric in ("psnr", "ssim"):
+            mean = interval(chosen[metric])
+            if mean is not None:
+                put(tree, f"{above}{name}.{metric}", mean.mean)
+        for metric, found in target_intervals(chosen, resampling).items():
+            put_interval(tree, f"{above}{name}.{metric}", found)
 
 
 def best_baseline(result: InfraredEvaluation) -> str | None:
@@ -158,9 +172,21 @@ def infrared_about(result: InfraredEvaluation) -> Tree:
     return about
 
 
-def _put_scores(tree: Tree, above: str, scores: Mapping[str, list[float]], mean: Interval) -> None:
+def _of_scenes(scores: Scores, members: Sequence[int]) -> Scores:
+    return {metric: [values[i] for i in members] for metric, values in scores.items()}
+
+
+def _put_scores(
+    tree: Tree, above: str, scores: Scores, mean: Interval, resampling: Resampling
+) -> None:
+    """Means over the scenes; of counts their sums and, in their order, what is made of them."""
     for metric, values in scores.items():
-        put_interval(tree, above + metric, mean(values))
+        if metric in COUNTS:
+            put(tree, above + metric, int(sum(values)))
+        else:
+            put_interval(tree, above + metric, mean(values))
+    for metric, interval in target_intervals(scores, resampling).items():
+        put_interval(tree, above + metric, interval)
 
 
 def _put_whole(

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from refract.evaluation.infrared.baselines import luma
 from refract.evaluation.infrared.definitions import DEFINITIONS
 from refract.evaluation.infrared.scenes import Gray, TrueScene
+from refract.evaluation.infrared.targets import Targets, find_targets, target_counts
 from refract.evaluation.measures.geometric_drift import (
     SceneGeometry,
     geometry_scores,
@@ -48,6 +49,7 @@ class SceneScorer:
         """
         image, truth = to_unit(picture), self._truth
         values = geometry_scores(image, self._geometry)
+        values |= target_counts(self._targets, find_targets(picture))
         if self.lpips is not None:
             (values["lpips"],) = self.lpips.distances([as_rgb(picture)], self._truth_seen)
         if (key := ms_ssim_key(min(truth.shape))) is not None:
@@ -60,6 +62,10 @@ class SceneScorer:
     @cached_property
     def _truth(self) -> NDArray[np.float32]:
         return to_unit(self.scene.infrared)
+
+    @cached_property
+    def _targets(self) -> Targets:
+        return find_targets(self.scene.infrared)
 
     @cached_property
     def _geometry(self) -> SceneGeometry:

@@ -1,4 +1,4 @@
-"""Means with percentile-bootstrap confidence intervals (Efron 1979).
+"""Means and ratios of sums with percentile-bootstrap confidence intervals (Efron 1979).
 
 Over items alone, or over items and seeds (Owen 2007).
 """
@@ -51,11 +51,44 @@ def mean_interval(values: Sequence[float], how: Resampling) -> MeanInterval | No
     mean = float(sample.mean())
     if np.ptp(sample) == 0:
         return MeanInterval(mean, mean, mean, sample.size)
-    low, high = percentile_ends(sample, np.mean, how)
+    low, high = _percentile_ends(sample, np.mean, how)
     return MeanInterval(mean, low, high, sample.size)
 
 
-def percentile_ends(
+def pooled_interval(
+    parts: NDArray[np.float64], wholes: NDArray[np.float64], how: Resampling
+) -> MeanInterval | None:
+    """A ratio of sums over items, such as a share, and its 95% interval, resampling whole items.
+
+    parts, wholes: [items, groups]; of several groups it is the mean of their ratios. Items without
+    any whole say nothing and are not counted; None where no item is left.
+    """
+    there = wholes.any(1)
+    parts, wholes = parts[there], wholes[there]
+    count = len(wholes)
+    if count == 0:
+        return None
+
+    def value(rows: NDArray[np.int64], axis: int = -1) -> NDArray[np.float64]:
+        # a draw that misses every item of a group is the mean of the others
+        return np.asarray(np.nanmean(_ratio(parts[rows], wholes[rows], axis - 1), -1))
+
+    mean = float(value(np.arange(count)))
+    if count == 1:
+        return MeanInterval(mean, mean, mean, 1)
+    batch = max(1, 10**7 // wholes.size)  # some 100 MB
+    return MeanInterval(mean, *_percentile_ends(np.arange(count), value, how, batch), count)
+
+
+def _ratio(
+    parts: NDArray[np.float64], wholes: NDArray[np.float64], axis: int
+) -> NDArray[np.float64]:
+    """Ratio of the sums along an axis; nan where there is no whole."""
+    total, size = parts.sum(axis), wholes.sum(axis)
+    return np.divide(total, size, out=np.full(size.shape, np.nan), where=size > 0)
+
+
+def _percentile_ends(
     sample: NDArray[Any], statistic: Callable[..., Any], how: Resampling, batch: int | None = None
 ) -> tuple[float, float]:
     """The 95% interval of a statistic that takes an axis; `batch`: draws in memory at a time.

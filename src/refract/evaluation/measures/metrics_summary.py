@@ -16,12 +16,13 @@ from refract.evaluation.measures.metrics_file import Tree, put
 # canonical model is not at hand.
 INFRARED_ROWS = (
     "count",
-    "psnr", "psnr_low", "psnr_high",
-    "ssim", "ms_ssim*", "lpips",
-    "class_l1", "edge_f1", "drift_px",
+    "psnr", "ssim", "lpips",
+    "class_l1", "edge_f1",
+    "target_precision", "target_recall", "target_f1",
     "fid", "frechet_*",
     "day.psnr", "night.psnr",
     "gain_psnr_best", "baseline.shuffled_map.gain_psnr",
+    "baseline.shuffled_map.target_f1",
 )  # fmt: skip
 EDIT_ROWS = (
     "count",

@@ -55,7 +55,7 @@ def frame_flows(clip: Frames) -> Flow:
             f"each side needs at least {MIN_SIDE} px"
         )
     flows = np.zeros((max(count - 1, 0), height, width, 2), np.float32)
-    with _one_thread():
+    with one_thread():
         luma = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip]
         estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         for index in range(len(flows)):
@@ -92,7 +92,7 @@ def sample(
     """
     import cv2
 
-    with _one_thread():
+    with one_thread():
         return cv2.remap(
             image.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
@@ -125,7 +125,7 @@ def _squared(flow: Flow) -> NDArray[np.float32]:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """OpenCV on one thread, and afterwards as it was: the setting is the whole process's."""
     import cv2
 

@@ -24,7 +24,16 @@ PREFERRED: dict[HalfName, tuple[str, ...]] = {
         "temporal.motion_fidelity*",
         "temporal.relative_*",
     ),
-    "infrared": ("psnr", "day.psnr", "night.psnr", "ssim", "lpips", "l1"),
+    "infrared": (
+        "psnr",
+        "day.psnr",
+        "night.psnr",
+        "ssim",
+        "lpips",
+        "l1",
+        "targets_hallucinated",
+        "targets_missed",
+    ),
 }
 
 
