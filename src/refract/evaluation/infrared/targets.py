@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.optimize import linear_sum_assignment
 
 from refract.evaluation.infrared.scenes import Gray
 from refract.evaluation.measures.bootstrap import MeanInterval, Resampling, pooled_interval
@@ -57,6 +56,9 @@ def target_counts(truth: Targets, made: Targets) -> dict[str, float]:
 
     One to one, by the assignment of the greatest sum of IoU among the pairs that overlap enough.
     """
+    # not above: it loads for long, and of measured pictures the counts alone are asked
+    from scipy.optimize import linear_sum_assignment
+
     overlap = _iou(truth.boxes, made.boxes)
     overlap = np.where(overlap >= _MIN_IOU, overlap, 0)
     ours, theirs = linear_sum_assignment(overlap, maximize=True)
