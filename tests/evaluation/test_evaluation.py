@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -205,7 +207,24 @@ def test_votes_become_preference_rates(run: Path) -> None:
     assert _summary(run, "edit")["preference"]["product"]["rate"] == 1.0
 
 
-def test_two_runs_write_the_same_bytes(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+# What a process of its own evaluates, and which of the modules it is asked for it has loaded then.
+LOADED = """
+import sys
+from stages import evaluate
+asked, sys.argv = sys.argv[1].split(","), ["evaluate", *sys.argv[2:]]
+evaluate.main()
+print(*sys.modules.keys() & asked)
+"""
+LIBRARIES = ("torch", "open_clip", "lpips", "cv2", "skimage", "scipy", "statsmodels")
+OF_NO_USE = ("transformers", "timm", "torch._dynamo", "scipy.stats")
+
+
+@pytest.mark.parametrize(
+    ("state", "unneeded"), [("state", LIBRARIES), ("empty", OF_NO_USE)], ids=["known", "anew"]
+)
+def test_known_or_measured_anew_the_bytes_are_the_same_and_imports_few(
+    state: str, unneeded: tuple[str, ...], run: Path, outputs: Path, root: Path
+) -> None:
     def written() -> dict[str, bytes]:
         folders = ("metrics", "plots", "report")
         files = [path for folder in folders for path in (run / folder).rglob("*")]
@@ -213,9 +232,19 @@ def test_two_runs_write_the_same_bytes(run: Path, monkeypatch: pytest.MonkeyPatc
 
     evaluate.main()
     first = written()
-    monkeypatch.setenv("REFRACT_STATE", str(run.with_name("empty")))
-    evaluate.main()
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, ",".join(unneeded), *ARGUMENTS],
+        cwd=run,
+        env=os.environ | {
+            "REFRACT_STATE": str(outputs.with_name(state)),
+            "PYTHONPATH": f"{root}{os.pathsep}{root / 'src'}",
+        },
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
     assert written() == first
+    assert not done.stdout.split()
 
 
 def test_without_infrared_truth_the_edits_are_still_measured(run: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from diffusers import ModelMixin
 
 from refract.pipeline import import_closure
+from refract.pipeline.import_closure import closure, hash_code
 from tests.tiny.edit import Workshop, tiny_model
 from tests.tiny.training import train
 
@@ -83,6 +84,27 @@ def test_edits_are_computed_again_for_what_changes_them_alone(
         assert shop.extract(cases).store.computed == 0, change
         assert shop.edit(cases).store.computed == 0, change
         assert contents(tmp_path / "out") == written, "what depends on it does not start"
+
+
+OF_CLIPS, OF_PICTURES = "evaluation.edits.clips", "evaluation.infrared.scores"
+MEASURES = [
+    ("evaluation/measures/colour.py", "HISTOGRAM_BLUR = 0.7", "HISTOGRAM_BLUR = 0.8", OF_CLIPS),
+    ("evaluation/measures/ms_ssim.py", "_LEAST_PX = 12", "_LEAST_PX = 13", OF_PICTURES),
+    ("evaluation/measures/perceptual.py", "/ 127.5 - 1.0", "/ 127 - 1.0", OF_CLIPS, OF_PICTURES),
+    ("evaluation/edits/definitions.py", "CLIP cosine of adjacent", "CLIP similarity of adjacent"),
+]
+
+
+def test_measures_are_taken_again_for_what_changes_them_alone(change_code: CodeChange) -> None:
+    def read() -> dict[str, list[str]]:
+        modules = (OF_CLIPS, OF_PICTURES)
+        return {name: list(map(hash_code, closure(f"refract.{name}"))) for name in modules}
+
+    before = read()
+    for file, old, new, *again in MEASURES:
+        change_code(file, old, new)
+        after = read()
+        assert [name for name in after if after[name] != before[name]] == again, file
 
 
 def test_no_adapter_is_trained_again_for_what_does_not_change_it(

@@ -24,7 +24,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         header: list[str] = next(reader, [])
         require_columns(header, columns, path)
         return [
-            dict(zip(header, _checked(cells, len(header), f"{path}: line {line}"), strict=True))
+            dict(zip(header, _checked(cells, len(header), path, line), strict=True))
             for line, cells in _numbered(reader)
         ]
 
@@ -67,12 +67,12 @@ def _numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:
             yield reader.line_num, cells
 
 
-def _checked(cells: list[str], count: int, where: str) -> list[str]:
+def _checked(cells: list[str], count: int, path: Path, line: int) -> list[str]:
     if len(cells) != count:
         raise InputError(
-            f"{where}: has {len(cells)} cells, must have {count} as the header has; "
+            f"{path}: line {line}: has {len(cells)} cells, must have {count} as the header has; "
             "put quotes around a cell with a comma in it"
         )
-    if any("\0" in cell for cell in cells):
-        raise InputError(f"{where}: holds NUL, must be text")
+    if "\0" in "".join(cells):
+        raise InputError(f"{path}: line {line}: holds NUL, must be text")
     return cells

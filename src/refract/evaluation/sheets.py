@@ -10,7 +10,6 @@ from PIL import Image
 
 from refract.evaluation.variants import PLAIN, RESULT, RUN, SOURCE
 from refract.media.image_sheets import Picture, draw_sheet, error_picture, spread
-from refract.media.product_image import load_product_image
 from refract.media.video_io import read_clip
 from refract.pipeline.import_closure import closure
 from refract.pipeline.item_store import ItemStore, hash_file
@@ -64,6 +63,8 @@ def edit_row(files: "CaseFiles", label: str, store: ItemStore) -> tuple[str, lis
         return label, [*cells, np.full_like(cells[0], 255)]
 
     def draw() -> Picture:
+        from refract.media.product_image import load_product_image  # torch
+
         return load_product_image(photo, height, width, "all").pixels
 
     return label, [*cells, _kept(store, {"photo": hash_file(photo)}, draw, [height, width])]

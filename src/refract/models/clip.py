@@ -17,7 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from refract.models.torchvision_compat import import_torchvision, standing_in  # before open_clip
+import refract.models.torchvision_compat  # noqa: F401  (must precede open_clip)
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from PIL import Image
 from safetensors import SafetensorError
 
 from refract.base.errors import InputError, shorten
+from refract.base.lean_imports import lean_imports
 from refract.models.identity import local_model_folder
 from refract.models.pinned_revisions import revision_of
 
@@ -159,17 +160,15 @@ def load_clip(
 
 
 def _import_open_clip(*, timm: bool) -> Any:
-    """The package without transformers, whose text towers are refused, and timm where not needed.
+    """The package, at a third of its time: without towers of transformers, which are refused.
 
-    timm: whether the model has an image tower of it. The two take most of the import's time.
+    timm: whether the model has an image tower of it, else that library is left out too.
     """
-    import_torchvision()
     towers = sys.modules.get("open_clip.timm_model")
     if timm and towers is not None and towers.timm is None:  # as an earlier model had it
         for name in [name for name in sys.modules if name.partition(".")[0] == "open_clip"]:
             del sys.modules[name]
-    unneeded = ["transformers", *([] if timm else ["timm"])]
-    with standing_in({name: None for name in unneeded if name not in sys.modules}):
+    with lean_imports("transformers", *([] if timm else ["timm"])):
         return import_module("open_clip")
 
 

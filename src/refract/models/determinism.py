@@ -6,6 +6,7 @@ import random
 from refract.base.errors import InputError, shorten
 
 _CUBLAS_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+_COMPILER = "TORCHINDUCTOR_DETERMINISTIC"
 
 
 def make_deterministic(seed: int, *, threads: int | None = None) -> None:
@@ -16,6 +17,7 @@ def make_deterministic(seed: int, *, threads: int | None = None) -> None:
     equal numbers only. Operations without a deterministic kernel warn instead of failing.
     """
     os.environ.setdefault(_CUBLAS_WORKSPACE, ":4096:8")  # read once, at the first cuBLAS call
+    os.environ.setdefault(_COMPILER, "1")  # read when it is imported
     import numpy as np
     import torch
 
@@ -29,5 +31,6 @@ def make_deterministic(seed: int, *, threads: int | None = None) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # `use_deterministic_algorithms` would import the compiler to tell it too: two seconds.
+    torch.set_deterministic_debug_mode("warn")
     torch.backends.cudnn.benchmark = False

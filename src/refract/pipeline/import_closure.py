@@ -100,13 +100,12 @@ def _module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _imported_files(path: Path) -> Iterator[Path]:
-    for name in {*_read(path).imports, _module_name(path)}:
-        parts = name.split(".")
-        for depth in range(1, len(parts) + 1):
-            file = _file_of(".".join(parts[:depth]))
-            if file is not None and not _is_plumbing(file):
-                yield file
+@cache
+def _imported_files(path: Path) -> frozenset[Path]:
+    names = (name.split(".") for name in (*_read(path).imports, _module_name(path)))
+    modules = {".".join(parts[:depth]) for parts in names for depth in range(1, len(parts) + 1)}
+    files = map(_file_of, modules)
+    return frozenset(file for file in files if file is not None and not _is_plumbing(file))
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Multi-scale structural similarity (Wang, Simoncelli and Bovik 2003), on scikit-image's SSIM.
+"""Multi-scale structural similarity (Wang, Simoncelli and Bovik 2003).
 
 The published index has five scales and needs panels of 192 px and more. Smaller ones have fewer
 scales, whose weights are scaled to the sum 1; that is another index under a key of its own
@@ -11,16 +11,18 @@ times as long on one CPU core in float64, and 5 s to import.
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.metrics import structural_similarity
 
 from refract.base.errors import InputError
-from refract.evaluation.measures.image import SSIM_SETTINGS, FloatArray, same_shape, ssim
+from refract.evaluation.measures.image import (
+    FloatArray,
+    inner_mean,
+    same_shape,
+    similarity_terms,
+    ssim,
+)
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # fine to coarse, section 4 of the paper
 _LEAST_PX = 12  # of the coarsest scale, so that the 11 px window has more than one place
-# So large a constant makes the luminance term 1 to rounding: the SSIM that remains is the product
-# of its contrast and structure terms, which is what all but the coarsest scale contribute.
-_NO_LUMINANCE = 1e6
 
 
 def scales_that_fit(side: int) -> int:
@@ -60,8 +62,7 @@ def ms_ssim(image: FloatArray, truth: FloatArray) -> float:
     *finer, coarsest = scale_weights(count)
     value = 1.0
     for weight in finer:
-        alike = structural_similarity(one, other, **SSIM_SETTINGS, K1=_NO_LUMINANCE)
-        value *= max(0.0, float(alike)) ** weight
+        value *= max(0.0, inner_mean(similarity_terms(one, other)[1])) ** weight
         one, other = _half(one), _half(other)
     return float(value * max(0.0, ssim(one, other)) ** coarsest)
 

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from refract.models.torchvision_compat import import_torchvision
-
 import numpy as np
 import torch
 from einops import rearrange
 from numpy.typing import NDArray
 
 from refract.base.errors import InputError
+from refract.base.lean_imports import lean_imports
 from refract.evaluation.weights.weights_file import read_weights
 
 _HEADS = "weights/v0.1/alex.pth"  # of the lpips package
@@ -72,8 +71,10 @@ def _chunks(images: Images) -> list[Images]:
 
 def load_lpips(trunk: Path, device: torch.device) -> Lpips:
     """The `lpips` package's network over the AlexNet trunk in `trunk` (torchvision's key names)."""
-    import_torchvision()
-    import lpips
+    import refract.models.torchvision_compat  # noqa: F401  (must precede lpips)
+
+    with lean_imports():
+        import lpips
 
     # Without values, for drawing those of a whole AlexNet takes a second.
     with torch.device("meta"), warnings.catch_warnings():

@@ -18,7 +18,7 @@ from refract.evaluation.measures.colour import (
     histogram_overlap,
     lab_pixels,
 )
-from refract.evaluation.measures.image import psnr, ssim, to_unit
+from refract.evaluation.measures.image import psnr, ssim_map, to_unit
 from refract.media.regions import BoolArray, core, grow, square_box
 from refract.media.video_io import Frames
 
@@ -119,10 +119,13 @@ def _colour_agreement(lab: NDArray[np.float64], photo: ProductPhoto) -> dict[str
 def background_measures(clip: Frames, source: Frames, background: RegionMask) -> Measured:
     """PSNR (dB, errors of all frames pooled) and SSIM (mean over frames) against the source."""
     image, truth = to_unit(clip), to_unit(source)
-    frames = list(zip(image, truth, background, strict=True))
+    similarity = ssim_map(image, truth)
     series = {
-        "background.psnr": [psnr(*frame) for frame in frames],
-        "background.ssim": [ssim(*frame) for frame in frames],
+        "background.psnr": list(map(psnr, image, truth, background)),
+        "background.ssim": [
+            float(frame[mask].mean()) if mask.any() else float("nan")
+            for frame, mask in zip(similarity, background, strict=True)
+        ],
     }
     scores = {
         "background.psnr": psnr(image, truth, background),
