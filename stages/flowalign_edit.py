@@ -16,6 +16,7 @@ from pathlib import Path
 from refract.params.cases import load_cases, with_overrides
 from refract.params.edit_stage import EditParams
 from refract.params.whole import load_stage_params
+from refract.pipeline.forked import item_threads
 from refract.pipeline.launcher import launch_processes
 from refract.pipeline.stage_runner import is_first_process, run_stage
 
@@ -65,7 +66,7 @@ def main() -> None:
     from refract.editing.reference.photo import find_reference_photo, warn_of_unwatched_files
     from refract.models.determinism import make_deterministic
 
-    make_deterministic(params.seed)
+    make_deterministic(params.seed, threads=item_threads())
     if is_first_process():
         warn_of_unwatched_files(cases, arguments.cases)
     requests = []

@@ -11,6 +11,7 @@ from refract.params.infer_ir import InferIr
 from refract.params.models import InfraredModelParams
 from refract.params.section import Section, Seed
 from refract.params.whole import load_stage_params
+from refract.pipeline.forked import item_threads
 from refract.pipeline.launcher import launch_processes
 from refract.pipeline.stage_runner import run_stage
 
@@ -32,7 +33,7 @@ def main() -> None:
     from refract.infrared.inference.job import InferenceJob
     from refract.models.determinism import make_deterministic
 
-    make_deterministic(params.seed)
+    make_deterministic(params.seed, threads=item_threads())
     job = InferenceJob(params.infer_ir, params.infrared_model, params.seed, paths.adapter)
     job.run(paths.triptychs, paths.output)
 

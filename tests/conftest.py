@@ -14,6 +14,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Sums depend on the number of threads: tests that compare bytes with another process need one
 # number throughout.
 os.environ.setdefault("REFRACT_THREADS", "1")
+# Tests count and replace what a stage computes with in this process, so it forks none.
+os.environ.setdefault("REFRACT_PROCESSES", "1")
 # Commands that tests start run this code, wherever they are started.
 os.environ["PYTHONPATH"] = f"{Path(__file__).parents[1]}/src:{Path(__file__).parents[1]}"
 

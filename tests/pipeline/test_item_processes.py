@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from refract.models.identity import model_identity
 from refract.params.cases import Case
 from refract.params.infer_ir import InferIr
 from refract.params.models import InfraredModelParams
+from refract.pipeline.forked import side_by_side
 from refract.pipeline.shared_items import divide, in_batches
 from tests.infrared.test_adapter_files import config
 from tests.infrared.test_generator import write_adapter
@@ -157,6 +158,29 @@ def test_two_processes_write_what_one_writes(
     made = contents(world.shop.folder / "two" / stage)
     assert len(made) > 5
     assert made == contents(world.shop.folder / "out" / output)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="items are forked on Linux alone")
+def test_forked_items_are_those_of_one_process(
+    world: World, one: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also the count of what was computed, and that nothing is computed twice."""
+    forks: list[int] = []
+
+    def counted(work: Callable[[object], int], items: Sequence[object], _: int) -> Iterator[int]:
+        forks.append(len(items))
+        return side_by_side(work, items, 2)
+
+    monkeypatch.setenv("REFRACT_STATE", str(tmp_path))
+    monkeypatch.setenv("REFRACT_DEVICE", "cpu")
+    monkeypatch.setenv("REFRACT_PROCESSES", "")
+    monkeypatch.setattr("refract.pipeline.shared_items.fork_count", lambda: 2)
+    monkeypatch.setattr("refract.pipeline.shared_items.side_by_side", counted)
+    expected = contents(world.shop.folder / "out")
+    world.in_one_process()
+    assert contents(world.shop.folder / "out") == expected
+    assert slots(tmp_path) == slots(one)
+    assert forks == [5, 4, 6], "batches of pictures, banks, groups of edits with one source branch"
 
 
 def test_every_item_is_computed_by_one_of_them(one: Path, two: tuple[Path, dict[str, str]]) -> None:

@@ -3,6 +3,7 @@
 import gc
 import os
 import re
+import sys
 
 from refract.base.errors import InputError, shorten
 from refract.pipeline.core_sharing import share_cores
@@ -35,6 +36,11 @@ def pick_device() -> str:
     (index,) = claim_gpus(1)
     torch.cuda.set_device(index)  # or what names no device would go to another run's
     return f"cuda:{index}"
+
+
+def core_count() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def device_kind() -> str:

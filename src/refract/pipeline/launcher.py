@@ -14,7 +14,7 @@ import tempfile
 from uuid import uuid4
 
 from refract.base.errors import InputError, shorten
-from refract.pipeline.device import device_kind
+from refract.pipeline.device import core_count, device_kind
 from refract.pipeline.gpu_claim import claim_gpus, visible_gpus, wants_own_gpu
 from refract.pipeline.stage_runner import LAUNCHER_PID
 
@@ -82,8 +82,7 @@ def _set_environment(count: int) -> None:
     """What the processes inherit: their share of the machine, and whom to die with."""
     os.environ[LAUNCHER_PID] = str(os.getpid())
     if "OMP_NUM_THREADS" not in os.environ:  # else accelerate overrides $REFRACT_THREADS
-        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-        threads = str(max(1, cores // count))
+        threads = str(max(1, core_count() // count))
         os.environ["OMP_NUM_THREADS"] = os.environ.get("REFRACT_THREADS") or threads
     if device_kind() == "cuda" and wants_own_gpu():
         names = visible_gpus()

@@ -1,4 +1,4 @@
-"""Items of a stage divided among the processes of a launch, each computed by one of them."""
+"""Items of a stage divided among processes, launched or forked, each computed by one of them."""
 
 import heapq
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from refract.pipeline.forked import fork_count, side_by_side
+from refract.pipeline.item_store import ItemStore
 from refract.pipeline.processes import Processes
 
 _T = TypeVar("_T")
@@ -22,6 +24,37 @@ def own_share(
         return list(works)
     shares = divide([keys(work) for work in works], processes.count)
     return [works[place] for place in shares[processes.index]]
+
+
+def compute_items(
+    works: Sequence[_T], compute: Callable[[_T, Callable[[int], Any]], None], store: ItemStore,
+    load: Callable[[], Any], bar: Any,
+) -> None:  # fmt: skip
+    """`compute` every work into `store`, on the CPU several side by side.
+
+    Works must not share a key (`grouped`). compute: of a work, and what to tell how many items are
+    done. load: what all of them need, called before forking so that they share it.
+    """
+    count = min(fork_count(), len(works))
+    if count <= 1:
+        for work in works:
+            compute(work, bar.update)
+        return
+
+    def compute_and_count(work: _T) -> int:
+        before = store.computed
+        compute(work, lambda items: None)
+        return store.computed - before
+
+    load()
+    for made in side_by_side(compute_and_count, works, count):
+        store.computed += made
+        bar.update(made)
+
+
+def grouped(works: Sequence[_T], keys: Callable[[_T], Collection[str]]) -> list[list[_T]]:
+    """The works in groups, so that those of two groups share no key; see `own_share`."""
+    return [[works[place] for place in group] for group in _connected([*map(keys, works)])]
 
 
 def in_batches(items: Mapping[str, _T], size: int) -> list[dict[str, _T]]:

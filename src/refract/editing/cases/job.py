@@ -29,7 +29,7 @@ from refract.params.edit_stage import EditParams
 from refract.pipeline.device import device_kind
 from refract.pipeline.item_store import ItemStore, materialise, state_root
 from refract.pipeline.processes import Processes, joined_processes
-from refract.pipeline.shared_items import own_share, progress_bar
+from refract.pipeline.shared_items import compute_items, grouped, own_share, progress_bar
 
 logger = logging.getLogger(__name__)
 
@@ -118,14 +118,23 @@ class EditJob:
         share = own_share(processes, works, lacking)
         total = len(frozenset[str]().union(*map(lacking, share)))
         with progress_bar(processes, total, "edits", "item") as bar:
-            for request, keys in share:
-                bar.set_postfix_str(request.name)
-                try:
-                    self._compute_edit(request, keys, bar)
-                except InputError as error:
-                    raise InputError(f"{request.label}: {error}") from error
 
-    def _compute_edit(self, request: EditRequest, keys: PlainKeys, bar: Any) -> None:
+            def load() -> None:
+                for work in share:
+                    self.models.of(work.request).load()
+
+            compute_items(grouped(share, lacking), self._compute_edits, self.store, load, bar)
+
+    def _compute_edits(self, works: Sequence[Work], done: Callable[[int], Any]) -> None:
+        for request, keys in works:
+            try:
+                self._compute_edit(request, keys, done)
+            except InputError as error:
+                raise InputError(f"{request.label}: {error}") from error
+
+    def _compute_edit(
+        self, request: EditRequest, keys: PlainKeys, done: Callable[[int], Any]
+    ) -> None:
         edit = self.models.of(request).case_edit(request, self.store.folder / keys.source)
         steps: list[tuple[str, Callable[[Path], None]]] = [
             (keys.source, edit.write_source),
@@ -138,7 +147,7 @@ class EditJob:
             if self.store.get(key) is None:
                 with self.store.create(key) as folder, torch.inference_mode():
                     write(folder)
-                bar.update()
+                done(1)
 
     def _write_views(self, request: EditRequest, keys: EditKeys, folder: Path) -> None:
         source = self.store.folder / keys.source / SOURCE_CLIP

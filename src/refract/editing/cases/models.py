@@ -92,6 +92,10 @@ class EditModel:
                 refresh=None if processes.main else False,  # it has been refreshed
             )
 
+    def load(self) -> None:
+        """What an edit needs once its prompts are embedded."""
+        _ = self.model.transformer, self.model.vae
+
     def case_edit(self, request: EditRequest, source_slot: Path) -> CaseEdit:
         """The computations of a case whose prompts are embedded.
 

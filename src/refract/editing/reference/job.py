@@ -2,11 +2,11 @@
 
 import logging
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 
@@ -24,7 +24,7 @@ from refract.pipeline.device import pick_device
 from refract.pipeline.import_closure import closure
 from refract.pipeline.item_store import ItemStore, hash_file, materialise, state_root
 from refract.pipeline.processes import Processes, joined_processes
-from refract.pipeline.shared_items import own_share, progress_bar
+from refract.pipeline.shared_items import compute_items, own_share, progress_bar
 
 if TYPE_CHECKING:
     from refract.infrared.inference.clip_reference_job import InfraredReference
@@ -175,10 +175,15 @@ class BankJob:
             return
         contexts = self._embed(missing.values(), processes)
         share = own_share(processes, list(missing.values()), lambda request: [request.key])
+
+        def make(request: BankRequest, done: Callable[[int], Any]) -> None:
+            self._make(request, contexts[request.case.target_prompt])
+            done(1)
+
         with progress_bar(processes, len(share), "banks", "case") as bar:
-            for request in share:
-                self._make(request, contexts[request.case.target_prompt])
-                bar.update()
+            compute_items(
+                share, make, self.store, lambda: (self.model.transformer, self.model.vae), bar
+            )
 
     def _embed(self, requests: Collection[BankRequest], processes: Processes) -> dict[str, Tensor]:
         """The embeddings of the target prompts: the main process makes them, the others read."""

@@ -1,7 +1,7 @@
 """Infrared pictures of the test split, of control maps, and of a user's own folder."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -35,7 +35,7 @@ from refract.pipeline.device import device_kind, pick_device
 from refract.pipeline.import_closure import closure
 from refract.pipeline.item_store import ItemStore, hash_file, materialise, state_root
 from refract.pipeline.processes import Processes, joined_processes
-from refract.pipeline.shared_items import in_batches, own_share, progress_bar
+from refract.pipeline.shared_items import compute_items, in_batches, own_share, progress_bar
 
 logger = logging.getLogger(__name__)
 
@@ -192,14 +192,17 @@ class InferenceJob:
         )
         texts = self._texts(missing.values(), processes)
         batches = own_share(processes, in_batches(missing, self.settings.batch), list)
-        panel_px, total = self.config.panel_px, sum(len(batch) for batch in batches)
+
+        def compute(batch: dict[str, SceneSource], done: Callable[[int], Any]) -> None:
+            scenes = [read_scene(scene, self.config.panel_px) for scene in batch.values()]
+            pictures = self.generator.generate(scenes, texts, done)
+            for key, (name, pixels) in zip(batch, pictures, strict=True):
+                with store.create(key) as slot:
+                    Image.fromarray(pixels).save(slot / f"{name}.png")
+
+        total = sum(len(batch) for batch in batches)
         with progress_bar(processes, total, "infrared", "picture") as bar:
-            for batch in batches:
-                scenes = [read_scene(scene, panel_px) for scene in batch.values()]
-                pictures = self.generator.generate(scenes, texts, bar.update)
-                for key, (name, pixels) in zip(batch, pictures, strict=True):
-                    with store.create(key) as slot:
-                        Image.fromarray(pixels).save(slot / f"{name}.png")
+            compute_items(batches, compute, store, lambda: self.generator, bar)
 
     def _attention(
         self, keys: Sequence[str], scenes: Sequence[SceneSource], processes: Processes
