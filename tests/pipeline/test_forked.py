@@ -12,7 +12,8 @@ import pytest
 
 from refract.base.disk_errors import DiskFullError
 from refract.base.errors import InputError
-from refract.pipeline.forked import fork_count, forks_items, item_threads, side_by_side
+from refract.pipeline.device import core_count
+from refract.pipeline.forked import forks_items, in_forks, item_threads
 
 
 def test_results_come_in_the_order_of_the_items_from_other_processes() -> None:
@@ -22,10 +23,10 @@ def test_results_come_in_the_order_of_the_items_from_other_processes() -> None:
         time.sleep(0.05 * (item == 0))
         return base + item, os.getpid()
 
-    results = list(side_by_side(work, range(7), 2))
+    results = list(in_forks(work, range(7)))
     assert [value for value, _ in results] == [10, 11, 12, 13, 14, 15, 16]
     processes = {pid for _, pid in results}
-    assert len(processes) <= 2 and os.getpid() not in processes
+    assert len(processes) <= core_count() and os.getpid() not in processes
 
 
 @pytest.mark.parametrize("error", [InputError("case cup: broken"), DiskFullError("store: full")])
@@ -39,7 +40,7 @@ def test_what_an_item_raises_is_raised_here_and_ends_the_others(error: Exception
     started, done = time.monotonic(), []
     before = psutil.Process().children()
     with pytest.raises(type(error), match=str(error)):
-        for result in side_by_side(work, range(4), 2):
+        for result in in_forks(work, range(4)):
             done.append(result)
     assert done == [0]
     assert time.monotonic() - started < 10
@@ -48,17 +49,18 @@ def test_what_an_item_raises_is_raised_here_and_ends_the_others(error: Exception
 
 def test_a_killed_process_reads_as_want_of_memory() -> None:
     with pytest.raises(MemoryError, match="REFRACT_PROCESSES = 1"):
-        list(side_by_side(lambda item: os.kill(os.getpid(), signal.SIGKILL), range(2), 2))
+        list(in_forks(lambda item: os.kill(os.getpid(), signal.SIGKILL), range(2)))
 
 
 _PARENT = """
 import sys, time
 from pathlib import Path
-from refract.pipeline.forked import side_by_side
+from refract.pipeline.device import core_count
+from refract.pipeline.forked import in_forks
 def work(item):
     Path(sys.argv[1], f"begun{item}").touch()
     time.sleep(60)
-list(side_by_side(work, range(2), 2))
+list(in_forks(work, range(2)))
 """
 
 
@@ -84,7 +86,9 @@ def test_who_forks(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("REFRACT_PROCESSES", given)
         assert forks_items() is forks
         assert item_threads() == (1 if forks else None)
-        assert (fork_count() == 1) or forks
     monkeypatch.setenv("REFRACT_PROCESSES", "")
+    monkeypatch.setenv("REFRACT_THREADS", "2")
+    assert not forks_items(), "they would wait for threads that the fork has not"
+    monkeypatch.setenv("REFRACT_THREADS", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert not forks_items(), "several processes were launched"

@@ -24,7 +24,7 @@ from refract.models.identity import model_identity
 from refract.params.cases import Case
 from refract.params.infer_ir import InferIr
 from refract.params.models import InfraredModelParams
-from refract.pipeline.forked import side_by_side
+from refract.pipeline.forked import in_forks
 from refract.pipeline.shared_items import divide, in_batches
 from tests.infrared.test_adapter_files import config
 from tests.infrared.test_generator import write_adapter
@@ -167,15 +167,14 @@ def test_forked_items_are_those_of_one_process(
     """Also the count of what was computed, and that nothing is computed twice."""
     forks: list[int] = []
 
-    def counted(work: Callable[[object], int], items: Sequence[object], _: int) -> Iterator[int]:
+    def counted(work: Callable[[object], int], items: Sequence[object]) -> Iterator[int]:
         forks.append(len(items))
-        return side_by_side(work, items, 2)
+        return in_forks(work, items)
 
     monkeypatch.setenv("REFRACT_STATE", str(tmp_path))
     monkeypatch.setenv("REFRACT_DEVICE", "cpu")
     monkeypatch.setenv("REFRACT_PROCESSES", "")
-    monkeypatch.setattr("refract.pipeline.shared_items.fork_count", lambda: 2)
-    monkeypatch.setattr("refract.pipeline.shared_items.side_by_side", counted)
+    monkeypatch.setattr("refract.pipeline.shared_items.in_forks", counted)
     expected = contents(world.shop.folder / "out")
     world.in_one_process()
     assert contents(world.shop.folder / "out") == expected

@@ -12,7 +12,8 @@ import pytest
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
-_OF_THE_TESTS = ("REFRACT_STATE", "DVC_ROOT", "PYTHONPATH")  # which a clone has its own of
+# which a clone has its own of, or lacks as a user does
+_OF_THE_TESTS = ("REFRACT_STATE", "DVC_ROOT", "PYTHONPATH", "REFRACT_PROCESSES")
 SCENES = {"train": 6, "val": 2, "test": 3}
 PARAMS = {
     "prepare_triptychs": {"source": "data/few"},

@@ -26,10 +26,13 @@ _R = TypeVar("_R")
 def forks_items() -> bool:
     """Whether items go side by side: on the CPU of a Linux machine (elsewhere a fork is not safe).
 
-    `$REFRACT_PROCESSES` overrides: 1 for none, more for processes that are launched.
+    Not with `$REFRACT_PROCESSES`, 1 for none or more for processes that are launched, nor with more
+    than one thread in `$REFRACT_THREADS`: a fork cannot use the threads of the process it left.
     """
     counted = os.environ.get("REFRACT_PROCESSES") or process_count() > 1
-    return not counted and sys.platform == "linux" and device_kind() == "cpu"
+    threads = os.environ.get("REFRACT_THREADS") or "1"
+    alone = not counted and threads == "1"
+    return alone and sys.platform == "linux" and device_kind() == "cpu"
 
 
 def item_threads() -> int | None:
@@ -37,22 +40,15 @@ def item_threads() -> int | None:
     return 1 if forks_items() else None
 
 
-def fork_count() -> int:
-    """How many items go side by side: as many as the cores have room for their threads."""
-    import torch  # not at module level: what finds everything in its store needs none
-
-    return max(1, core_count() // torch.get_num_threads()) if forks_items() else 1
-
-
-def side_by_side(work: Callable[[_T], _R], items: Sequence[_T], count: int) -> Iterator[_R]:
-    """What `work` returns of each item, in their order, from at most `count` forked processes.
+def in_forks(work: Callable[[_T], _R], items: Sequence[_T]) -> Iterator[_R]:
+    """What `work` returns of each item, in their order, from forked processes, one a core at most.
 
     Everything that `work` reads is to be loaded before. What it raises is raised here, and the
     others are ended; so they are when this process ends, in whatever way.
     Raises MemoryError where one was killed from outside.
     """
     with ProcessPoolExecutor(
-        min(count, len(items)),
+        min(core_count(), len(items)),
         multiprocessing.get_context("fork"),
         initializer=_begin,
         initargs=(work, os.getpid()),  # a fork inherits them: nothing is pickled
@@ -76,11 +72,14 @@ _work: Callable[[Any], Any]  # of a forked process, for its life
 
 
 def _begin(work: Callable[[Any], Any], parent: int) -> None:
+    import torch  # not at module level: what finds everything in its store needs none
+
     global _work
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the parent ends the others
     die_with_parent()
     if os.getppid() != parent:  # it died before the line above
         os._exit(1)
+    torch.set_num_threads(1)
     _work = work
 
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from refract.pipeline.forked import fork_count, side_by_side
+from refract.pipeline.forked import forks_items, in_forks
 from refract.pipeline.item_store import ItemStore
 from refract.pipeline.processes import Processes
 
@@ -27,16 +27,18 @@ def own_share(
 
 
 def compute_items(
-    works: Sequence[_T], compute: Callable[[_T, Callable[[int], Any]], None], store: ItemStore,
-    load: Callable[[], Any], bar: Any,
-) -> None:  # fmt: skip
+    works: Sequence[_T],
+    compute: Callable[[_T, Callable[[int], Any]], None],
+    store: ItemStore,
+    bar: Any,
+    load: Callable[[], Any] = lambda: None,
+) -> None:
     """`compute` every work into `store`, on the CPU several side by side.
 
     Works must not share a key (`grouped`). compute: of a work, and what to tell how many items are
     done. load: what all of them need, called before forking so that they share it.
     """
-    count = min(fork_count(), len(works))
-    if count <= 1:
+    if not works or not forks_items():
         for work in works:
             compute(work, bar.update)
         return
@@ -47,7 +49,7 @@ def compute_items(
         return store.computed - before
 
     load()
-    for made in side_by_side(compute_and_count, works, count):
+    for made in in_forks(compute_and_count, works):
         store.computed += made
         bar.update(made)
 

@@ -123,7 +123,7 @@ class EditJob:
                 for work in share:
                     self.models.of(work.request).load()
 
-            compute_items(grouped(share, lacking), self._compute_edits, self.store, load, bar)
+            compute_items(grouped(share, lacking), self._compute_edits, self.store, bar, load)
 
     def _compute_edits(self, works: Sequence[Work], done: Callable[[int], Any]) -> None:
         for request, keys in works:

@@ -182,7 +182,7 @@ class BankJob:
 
         with progress_bar(processes, len(share), "banks", "case") as bar:
             compute_items(
-                share, make, self.store, lambda: (self.model.transformer, self.model.vae), bar
+                share, make, self.store, bar, lambda: (self.model.transformer, self.model.vae)
             )
 
     def _embed(self, requests: Collection[BankRequest], processes: Processes) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from einops import rearrange
@@ -18,6 +18,7 @@ from refract.models.flux_fill import FillVae
 from refract.models.flux_tokens import TOKEN_PX, pack_latents
 from refract.pipeline.import_closure import closure
 from refract.pipeline.item_store import ItemStore, hash_file
+from refract.pipeline.shared_items import compute_items
 from refract.triptychs.panels.triptych import Triptych, split_triptych
 
 logger = logging.getLogger(__name__)
@@ -112,13 +113,20 @@ class LatentCache:
         if not requests:
             return
         vae = load()
-        quiet = not logger.isEnabledFor(logging.INFO)
-        for request in tqdm(requests, desc="encode", unit="triptych", mininterval=1, disable=quiet):
+
+        def encode(request: LatentRequest, done: Callable[[int], Any]) -> None:
             panels = read_request(request, self.panel_px)
             tokens = encode_triptych(vae, panels, self.fusion_alpha)
             with self.store.create(self._keys[request]) as slot:
                 single = {name: x[0].contiguous().cpu() for name, x in tokens._asdict().items()}
                 save_file(single, slot / _FILE)
+            done(1)
+
+        quiet = not logger.isEnabledFor(logging.INFO)
+        with tqdm(
+            total=len(requests), desc="encode", unit="triptych", mininterval=1, disable=quiet
+        ) as bar:
+            compute_items(requests, encode, self.store, bar)
 
     def batch(self, requests: Sequence[LatentRequest]) -> TriptychTokens:
         """A batch of latents, float32, on the CPU."""

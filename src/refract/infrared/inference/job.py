@@ -202,7 +202,7 @@ class InferenceJob:
 
         total = sum(len(batch) for batch in batches)
         with progress_bar(processes, total, "infrared", "picture") as bar:
-            compute_items(batches, compute, store, lambda: self.generator, bar)
+            compute_items(batches, compute, store, bar, lambda: self.generator)
 
     def _attention(
         self, keys: Sequence[str], scenes: Sequence[SceneSource], processes: Processes
