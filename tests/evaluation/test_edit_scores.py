@@ -122,15 +122,37 @@ def test_without_masks_only_whole_frame_similarity_remains(clip_model: ClipModel
     assert not [name for name in scores if name.startswith("background")]
 
 
-def test_every_score_has_a_definition(clip_model: ClipModel) -> None:
+def test_without_masks_the_plain_edit_tells_the_region_under_a_key_of_its_own(
+    clip_model: ClipModel,
+) -> None:
     full = _case()
+    source, region = full.source, full.region
+    plain = np.where(region[..., None], np.array((180, 120, 60), np.uint8), source)  # type: ignore[index]
+    cheats = with_cheats(_case(reference=full.clips["right"])).clips
+    bare = EditCase("bare", {**cheats, "plain": plain}, full.photo)
+    found = {
+        name: _scorer(bare, clip_model).measured(name).scores["product.fidelity_found"]
+        for name in bare.clips
+    }
+    assert found.pop("reference") == found.pop("right") > 0.8
+    assert max(found.values()) == found["pasted_tracked"], "which is told the masks"
+    del found["pasted_tracked"]
+    assert max(found.values()) < 0.7
+    keys = _scorer(bare, clip_model).measured("right").scores.keys()
+    assert "product.fidelity" not in keys and "background.psnr" not in keys
+    unchanged = EditCase("bare", {**bare.clips, "plain": source}, full.photo)
+    scores = _scorer(unchanged, clip_model).measured("right").scores
+    assert np.isnan(scores["product.fidelity_found"])
+
+
+def test_every_score_has_a_definition(clip_model: ClipModel) -> None:
     dino = ConstantEncoder()
-    scorer = CaseScorer(full, clip_model, published_lpips(), dino)
+    scorer = CaseScorer(_case(), clip_model, published_lpips(), dino)
     scores, series = scorer.measured("right").scores, scorer.measured("right").series
     assert scores.keys() <= EDIT_METRICS.keys()
     assert series.keys() <= scores.keys()
-    others = {"product.clip_i", "product.clip_i_crop", "product.clip_t"}
-    assert EDIT_METRICS.keys() - scores.keys() == others  # by models that are not given here
+    others = {"product.clip_i", "product.clip_i_crop", "product.clip_t"}  # by another CLIP
+    assert EDIT_METRICS.keys() - scores.keys() == others | {"product.fidelity_found"}
 
 
 class ConstantEncoder:
@@ -171,8 +193,8 @@ def test_series_have_a_value_a_frame_or_a_pair(clip_model: ClipModel) -> None:
     series = _scorer(_case(), clip_model).measured("right").series
     assert {key for key, values in series.items() if len(values) == T} == {
         "product.clip_micro_i", "product.clip_micro_i_crop", "product.clip_micro_t",
-        "product.histogram_overlap", "product.delta_e", "product.shape_iou",
-        "background.psnr", "background.ssim", "background.lpips",
+        "product.histogram_overlap", "product.delta_e", "product.shape_iou", "product.lpips_crop",
+        "background.psnr", "background.ssim", "background.lpips", "background.vmaf",
     }  # fmt: skip
     assert {key for key, values in series.items() if len(values) == T - 1} == {
         "product.motion_agreement", "temporal.relative_change", "temporal.relative_consistency",

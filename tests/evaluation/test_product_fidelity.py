@@ -6,19 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
+from refract.evaluation.edits.product_fidelity import PARTS, fidelity
 from refract.evaluation.measures.colour import (
     HISTOGRAM_BINS,
     HISTOGRAM_RANGE,
     histogram_bins,
     lab_pixels,
 )
-from refract.evaluation.measures.product import Measured, ProductPhoto, background_region
-from refract.evaluation.measures.product_fidelity import (
-    FIDELITY_KEY,
-    PARTS,
-    fidelity,
-    with_fidelity,
-)
+from refract.evaluation.measures.product import ProductPhoto, background_region
 from refract.evaluation.measures.product_motion import MOTION_KEY, ProductMotion
 from refract.evaluation.measures.product_shape import SHAPE_KEY, ProductFinder, shape_measures
 
@@ -178,10 +173,3 @@ def test_without_motion_it_is_of_the_other_two_and_without_those_nothing() -> No
     assert fidelity(still) == pytest.approx(2 / 3)
     assert fidelity({key: still[key] for key in PARTS[:2]}) == pytest.approx(2 / 3)
     assert np.isnan(fidelity({**still, PARTS[0]: float("nan")}))
-
-
-def test_it_is_added_where_a_clip_has_its_parts() -> None:
-    measured = Measured(dict(zip(PARTS, (0.5, 0.5, 0.5), strict=True)), {})
-    assert with_fidelity(measured).scores[FIDELITY_KEY] == pytest.approx(0.5)
-    bare = Measured({"temporal.flickering": 1.0}, {})
-    assert with_fidelity(bare) == bare

@@ -15,6 +15,7 @@ from refract.evaluation.edits.evaluation import (
     edit_metrics,
     edit_rows,
 )
+from refract.evaluation.edits.product_regions import count_regions, product_region
 from refract.evaluation.edits.score_store import CaseMeasures
 from refract.evaluation.judge import Judge
 from refract.evaluation.measures.metrics_file import Tree, write_table
@@ -44,6 +45,7 @@ def measure_edits(
     strengths = curve_strengths(edits)
     scores: dict[str, dict[str, ClipScores]] = {}
     series: Series = {}
+    regions: dict[str, str] = {}
     store = ItemStore(state_root(), "evaluate")
     names, rows = list(cases), []
     shown = {names[place] for place in spread(len(names), judge.params.sheet_items)}
@@ -52,6 +54,7 @@ def measure_edits(
         measured = CaseMeasures(files, judge, store).all()
         scores[name] = {variant: of_clip.scores for variant, of_clip in measured.items()}
         series[name] = {variant: of_clip.series for variant, of_clip in measured.items()}
+        regions[name] = product_region(files, scores[name][RESULT])
         if name in shown:
             rows.append(edit_row(files, _label(name, scores[name]), store))
     logger.info("edit metrics: %d clips hit, %d measured", store.hits, store.computed)
@@ -64,7 +67,8 @@ def measure_edits(
         tree["fallbacks"] = fallbacks
     if judge.params.votes is not None and (votes := measure_votes(Path(judge.params.votes))):
         tree["preference"] = votes
-    return tree | {"about": _about(judge, result) | facts}
+    about = _about(judge, result) | {"product_regions": count_regions(regions)}
+    return tree | {"about": about | facts}
 
 
 def write_edit_tables(judge: Judge, result: EditEvaluation, series: Series, plots: Path) -> None:

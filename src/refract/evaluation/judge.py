@@ -13,6 +13,7 @@ from refract.evaluation.measures.bootstrap import MeanInterval, Resampling, mean
 from refract.evaluation.measures.metrics_file import Tree
 from refract.evaluation.measures.motion import TRACK_METHOD
 from refract.evaluation.measures.optical_flow import FLOW_METHOD
+from refract.evaluation.measures.vmaf import vmaf_name
 from refract.evaluation.weights.alexnet_weights import NO_LPIPS, about_lpips, find_trunk
 from refract.models.identity import model_identity
 from refract.params.evaluate import Evaluate
@@ -163,7 +164,8 @@ class Judge:
     @property
     def of_edits(self) -> dict[str, Any]:
         """What clips are measured with, beside the code."""
-        return {"clip": self.clip_name, "dino": self.dino_name, "lpips": self.lpips_name}
+        names = {"clip": self.clip_name, "dino": self.dino_name, "lpips": self.lpips_name}
+        return names | {"vmaf": vmaf_name()}
 
     def about(self) -> Tree:
         """What a reader of the metrics must know to compare them with others."""
@@ -180,6 +182,7 @@ class Judge:
             "dino_model": self.dino_name,
             "optical_flow": FLOW_METHOD,
             "tracks": TRACK_METHOD,
+            "vmaf": vmaf_name(),
         }
 
 

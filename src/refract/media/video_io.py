@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -120,14 +121,9 @@ def encode(path: Path, clip: Clip, options: Sequence[str]) -> None:
     Raises RuntimeError with ffmpeg's last words where it fails, and OSError where the file would be
     longer than the system allows, of which ffmpeg dies without a word.
     """
-    height, width = clip.frames.shape[1:3]
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-f", "rawvideo"]
-    command += ["-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{clip.fps:g}", "-i", "-"]
-    command += [*options, *_BITEXACT]
-    content = np.ascontiguousarray(clip.frames).tobytes()
 
     def write(temporary: Path) -> None:
-        done = subprocess.run([*command, str(temporary)], input=content, capture_output=True)
+        done = _pipe(clip, [*options, *_BITEXACT, str(temporary)])
         if sys.platform != "win32" and done.returncode == -signal.SIGXFSZ:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
         if done.returncode != 0:
@@ -135,6 +131,37 @@ def encode(path: Path, clip: Clip, options: Sequence[str]) -> None:
             raise RuntimeError(f"ffmpeg could not write {path}: {message[-300:]}")
 
     write_atomic(Path(path), write)
+
+
+def run_filter(clip: Clip, graph: str, folder: Path) -> None:
+    """Send a clip, uncompressed, through a filter graph of ffmpeg for what it writes to `folder`.
+
+    Raises RuntimeError with ffmpeg's last words where it fails.
+    """
+    options = ["-filter_complex", graph, *_SCALER, "-threads", "1", "-f", "null", "-"]
+    done = _pipe(clip, options, folder)
+    if done.returncode != 0:
+        message = done.stderr.decode(errors="replace").strip()
+        raise RuntimeError(f"ffmpeg: {graph}: ended with {done.returncode}; {message[-300:]}")
+
+
+@cache
+def has_filter(name: str) -> bool:
+    """Whether the ffmpeg binary was built with a filter."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-filters"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return any(name in line.split()[1:2] for line in listed.splitlines())
+
+
+def _pipe(
+    clip: Clip, options: Sequence[str], folder: Path | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """ffmpeg, run in `folder`, with a clip's raw frames as its input."""
+    height, width = clip.frames.shape[1:3]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-f", "rawvideo"]
+    command += ["-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{clip.fps:g}", "-i", "-"]
+    content = np.ascontiguousarray(clip.frames).tobytes()
+    return subprocess.run([*command, *options], input=content, capture_output=True, cwd=folder)
 
 
 def side_by_side(columns: list[Frames]) -> Frames:

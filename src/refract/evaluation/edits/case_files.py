@@ -85,6 +85,8 @@ class CaseFiles:
             digests["photo"] = hash_file(self.photo)
         if self.case.target_image_mask is not None:
             digests["photo_mask"] = hash_file(Path(self.case.target_image_mask))
+        if not self.masks:  # then the region is found by it
+            digests["plain"] = self.digests[PLAIN]
         for kind, folder in self.masks.items():
             digests[f"{kind}_mask"] = hash_files(filter(is_picture, sorted(folder.glob("*"))))
         return digests

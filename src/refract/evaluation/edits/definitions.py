@@ -5,12 +5,15 @@ mean over a clip's frames, and 'the region' is the case's target_mask, else its 
 """
 
 from refract.evaluation.edits.clip_measures import CLIP_MEASURES
+from refract.evaluation.edits.found_region import FOUND_METHOD
+from refract.evaluation.edits.product_fidelity import PARTS
 from refract.evaluation.measures.metric_definition import MetricDefinition
 from refract.evaluation.measures.motion import TRACK_METHOD
 from refract.evaluation.measures.optical_flow import FLOW_METHOD
 from refract.evaluation.measures.product import CROP_MARGIN, ERODE_PX
-from refract.evaluation.measures.product_fidelity import PARTS
+from refract.evaluation.measures.product_detail import CROP_PX
 from refract.evaluation.measures.product_motion import OUTLINE_PX
+from refract.evaluation.measures.vmaf import LEAST_PX, VMAF_MODEL
 
 _CLIP = {
     "clip": "a published CLIP (open_clip, its own resize, crop and normalisation)",
@@ -86,6 +89,19 @@ _PRODUCT = {
         "motion, all at once",
         "higher",
     ),
+    "product.fidelity_found": MetricDefinition(
+        f"product.fidelity of a case without masks, by a region found {FOUND_METHOD}, 0 to 1; the "
+        "product is looked for in the whole frame; nan where that is nothing or half of the clip; "
+        "compares with another run only where the plain edits are equal",
+        "higher",
+    ),
+    "product.lpips_crop": MetricDefinition(
+        "LPIPS 0.1 (lpips package, AlexNet) of the product in the region to the photo's, each in "
+        f"its square as for the other crops, all else gray, at {CROP_PX} px (PIL, bicubic); the "
+        "photo turned by 0, 90, 180 or 270 degrees, whichever is nearest to the whole clip; no "
+        "other pose is allowed for; Zhang et al. 2018",
+        "lower",
+    ),
 }
 
 _BACKGROUND = {
@@ -103,6 +119,12 @@ _BACKGROUND = {
         "LPIPS 0.1 (lpips package, AlexNet) to the source after everything but the background is "
         "taken from it; no resize; Zhang et al. 2018",
         "lower",
+    ),
+    "background.vmaf": MetricDefinition(
+        f"VMAF ({VMAF_MODEL}, libvmaf of ffmpeg) against the source after everything but the "
+        "background is taken from it, 0 to 100, the source itself 97 to 100; BT.601 luma, no "
+        f"resize though the model is of 1080p; nan below {LEAST_PX} px; Li et al. 2016",
+        "higher",
     ),
 }
 

@@ -9,6 +9,9 @@ import numpy as np
 import torch
 
 from refract.evaluation.edits.clip_measures import CLIP_MEASURES
+from refract.evaluation.edits.found_region import changed_region
+from refract.evaluation.edits.judged_product import JudgedProduct
+from refract.evaluation.edits.product_fidelity import FIDELITY_KEY, FOUND_KEY
 from refract.evaluation.measures.perceptual import Features, Lpips
 from refract.evaluation.measures.photo_similarity import ImageEncoder, PhotoSimilarity, cosines
 from refract.evaluation.measures.product import (
@@ -17,15 +20,14 @@ from refract.evaluation.measures.product import (
     ProductPhoto,
     RegionMask,
     background_measures,
-    colour_measures,
     finite_mean,
     merged,
     outside_only,
 )
-from refract.evaluation.measures.product_fidelity import with_fidelity
-from refract.evaluation.measures.product_motion import ProductMotion
-from refract.evaluation.measures.product_shape import ProductFinder, shape_measures
+from refract.evaluation.measures.product_detail import ProductDetail
 from refract.evaluation.measures.source_motion import SourceMotion
+from refract.evaluation.measures.vmaf import has_vmaf, vmaf_measures
+from refract.evaluation.variants import PLAIN
 from refract.models.clip import ClipModel
 
 
@@ -88,32 +90,37 @@ class CaseScorer:
         parts += self._product(frames, features)
         if self.case.background is not None:
             parts += self._background(frames, self.case.background)
-        return with_fidelity(merged(*parts))
+        return merged(*parts)
 
     def _product(self, frames: Frames, features: torch.Tensor) -> list[Measured]:
         """Likeness to the photo: whole frames, and the product where both know where it is."""
-        parts, region = [], self._product_region
+        parts, region = [], None if self._product_photo is None else self.case.region
         for similarity in self._similarities:
             is_clip = similarity.encoder is self.clip_model
             seen = features if is_clip else similarity.encoder.image_features(list(frames))
             parts.append(similarity.frames(seen))
             if region is not None:
                 parts.append(similarity.crops(frames, region))
-        if region is not None:
-            assert self.case.photo is not None
-            parts.append(colour_measures(frames, region, self.case.photo))
-        if self._finder is not None and region is not None:
-            product = self._finder.find(frames)
-            parts += [
-                shape_measures(product, region),
-                self._product_motion.measures(frames, product),
-            ]
+        if region is not None and self._judged is not None:
+            parts.append(self._judged.measures(frames))
+            if self._detail is not None:
+                parts.append(self._detail.measures(frames, region))
+        elif self._product_photo is not None:
+            parts.append(self._without_masks(frames))
         return parts
+
+    def _without_masks(self, frames: Frames) -> Measured:
+        """`product.fidelity_found`; nan where the plain edit tells no region."""
+        judged = self._judged
+        value = float("nan") if judged is None else judged.measures(frames).scores[FIDELITY_KEY]
+        return Measured({FOUND_KEY: value}, {})
 
     def _background(self, frames: Frames, background: RegionMask) -> list[Measured]:
         parts = [background_measures(frames, self.case.source, background)]
+        kept = outside_only(frames, self.case.source, background)
+        if has_vmaf():
+            parts.append(vmaf_measures(kept, self.case.source))
         if self.lpips is not None:
-            kept = outside_only(frames, self.case.source, background)
             changed = (kept != self.case.source).any((1, 2, 3))  # of equal frames it is 0
             distances = np.zeros(len(kept))
             if changed.any():
@@ -148,21 +155,25 @@ class CaseScorer:
         encoders = [self.clip_model, *([] if self.dino is None else [self.dino])]
         return [PhotoSimilarity(encoder, self.case.photo) for encoder in encoders]
 
-    @cached_property
-    def _product_region(self) -> RegionMask | None:
-        """Where the product shall be, if the photo's product is known to hold it against."""
+    @property
+    def _product_photo(self) -> ProductPhoto | None:
+        """The photo, if it is known where in it the product is."""
         photo = self.case.photo
-        return None if photo is None or photo.foreground is None else self.case.region
+        return None if photo is None or photo.foreground is None else photo
 
     @cached_property
-    def _product_motion(self) -> ProductMotion:
-        assert self.case.region is not None
-        motion = self._motion
-        return ProductMotion(self.case.source, motion.flows, motion.hidden, self.case.region)
-
-    @cached_property
-    def _finder(self) -> ProductFinder | None:
-        if self._product_region is None or self.case.background is None:
+    def _judged(self) -> JudgedProduct | None:
+        """By the case's masks, or by the region that its plain edit changed."""
+        photo, region, background = self._product_photo, self.case.region, self.case.background
+        if photo is not None and region is None and PLAIN in self.case.clips:
+            region = changed_region(self.case.clips[PLAIN], self.case.source)
+        if photo is None or region is None:
             return None
-        assert self.case.photo is not None
-        return ProductFinder(self.case.photo, self.case.source, self.case.background)
+        if background is None:
+            background = np.zeros_like(region)
+        return JudgedProduct(photo, self._motion, region, background)
+
+    @cached_property
+    def _detail(self) -> ProductDetail | None:
+        photo = self._product_photo
+        return None if photo is None or self.lpips is None else ProductDetail(self.lpips, photo)

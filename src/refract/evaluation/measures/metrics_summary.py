@@ -26,10 +26,10 @@ INFRARED_ROWS = (
 )  # fmt: skip
 EDIT_ROWS = (
     "count",
-    "product.fidelity", "product.histogram_overlap", "product.delta_e",
+    "product.fidelity*", "product.histogram_overlap", "product.lpips_crop",
     "product.clip*_i_crop", "product.clip*_t", "product.dino_i_crop",
-    "background.psnr", "background.lpips",
-    "temporal.motion_fidelity_dis", "temporal.relative_warp_error",
+    "background.psnr", "background.lpips", "background.vmaf",
+    "temporal.motion_fidelity_dis",
     "gain.product.histogram_overlap",
     "gain.product.histogram_overlap_low", "gain.product.histogram_overlap_high",
     "gain.background.psnr",

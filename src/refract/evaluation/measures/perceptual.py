@@ -46,7 +46,15 @@ class Lpips:
         for chunk in _chunks(images):
             place = slice(len(distances), len(distances) + len(chunk))
             theirs = truths if len(truths[0]) == 1 else [level[place] for level in truths]
-            distances += self._distances(self._features(chunk), theirs).tolist()
+            distances += self.between(self._features(chunk), theirs)
+        return distances
+
+    @torch.inference_mode()
+    def between(self, ours: Features, theirs: Features) -> list[float]:
+        """The second half of the package's `LPIPS.forward`; one of either meets all the others."""
+        levels = zip(self.network.lins, ours, theirs, strict=True)
+        means = [head((a - b).square()).mean((1, 2, 3)) for head, a, b in levels]
+        distances: list[float] = torch.stack(means).sum(0).tolist()
         return distances
 
     def _features(self, images: Images) -> Features:
@@ -56,12 +64,6 @@ class Lpips:
         pixels = rearrange(stacked, "n h w c -> n c h w").float() / 127.5 - 1.0
         maps = self.network.net(self.network.scaling_layer(pixels))
         return [lpips.normalize_tensor(level) for level in maps]
-
-    def _distances(self, ours: Features, theirs: Features) -> torch.Tensor:
-        """The second half of the package's `LPIPS.forward`: `[N]`."""
-        levels = zip(self.network.lins, ours, theirs, strict=True)
-        means = [head((a - b).square()).mean((1, 2, 3)) for head, a, b in levels]
-        return torch.stack(means).sum(0)
 
 
 def _chunks(images: Images) -> list[Images]:

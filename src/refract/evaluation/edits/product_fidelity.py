@@ -3,16 +3,16 @@
 from math import isfinite
 from statistics import harmonic_mean
 
-from refract.evaluation.measures.product import Measured
 from refract.evaluation.measures.product_motion import MOTION_KEY
 from refract.evaluation.measures.product_shape import SHAPE_KEY
 
 FIDELITY_KEY = "product.fidelity"
+FOUND_KEY = "product.fidelity_found"  # by a region that was found, not given
 PARTS = ("product.histogram_overlap", SHAPE_KEY, MOTION_KEY)  # each 0 to 1, more is better
 
 
-def with_fidelity(measured: Measured) -> Measured:
-    """The measures and `product.fidelity`, the harmonic mean of `PARTS`, where a clip has them.
+def fidelity(scores: dict[str, float]) -> float:
+    """`product.fidelity`, the harmonic mean of `PARTS`, of scores that hold the first two of them.
 
     Each part alone can be had cheaply: the photo on every frame has the right colours, the
     source unchanged has the right motion, a frozen edit stands where the edit began. A harmonic
@@ -24,14 +24,6 @@ def with_fidelity(measured: Measured) -> Measured:
 
     Without motion to follow it is the mean of the other two; nan where one of those is.
     """
-    if not measured.scores.keys() >= set(PARTS[:2]):
-        return measured
-    scores = measured.scores | {FIDELITY_KEY: fidelity(measured.scores)}
-    return Measured(scores, measured.series)
-
-
-def fidelity(scores: dict[str, float]) -> float:
-    """`product.fidelity` of scores that hold at least the first two of `PARTS`."""
     *needed, motion = (scores.get(part, float("nan")) for part in PARTS)
     if not all(map(isfinite, needed)):
         return float("nan")
