@@ -4,8 +4,6 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from tqdm import tqdm
-
 from refract.evaluation.edits.case_files import curve_strengths, find_case_files
 from refract.evaluation.edits.definitions import EDIT_METRICS
 from refract.evaluation.edits.evaluation import (
@@ -18,6 +16,7 @@ from refract.evaluation.edits.evaluation import (
 from refract.evaluation.edits.product_regions import count_regions, product_region
 from refract.evaluation.edits.score_store import CaseMeasures
 from refract.evaluation.judge import Judge
+from refract.evaluation.measuring import measure_side_by_side
 from refract.evaluation.measures.metrics_file import Tree, write_table
 from refract.evaluation.measures.product import ERODE_PX, ClipScores, ClipSeries
 from refract.evaluation.measures.run_facts import bank_facts, count_fallbacks, edit_facts
@@ -47,17 +46,36 @@ def measure_edits(
     series: Series = {}
     regions: dict[str, str] = {}
     store = ItemStore(state_root(), "evaluate")
-    names, rows = list(cases), []
-    shown = {names[place] for place in spread(len(names), judge.params.sheet_items)}
-    for name in tqdm(names, desc="edit metrics", unit="case"):
-        files = find_case_files(name, cases[name], edits, judge.params.dilate_px, banks)
-        measured = CaseMeasures(files, judge, store).all()
+    measures = [
+        CaseMeasures(
+            find_case_files(name, case, edits, judge.params.dilate_px, banks), judge, store
+        )
+        for name, case in cases.items()
+    ]
+    missing = [of_case for of_case in measures if of_case.missing]
+    logger.info("edit metrics: %d clips to measure", sum(len(one.missing) for one in missing))
+    measure_side_by_side(lambda place: missing[place].all(), len(missing), store, "edit metrics")
+    shown, rows = spread(len(measures), judge.params.sheet_items), []
+    for place, of_case in enumerate(measures):
+        measured, name = of_case.all(), of_case.files.name
         scores[name] = {variant: of_clip.scores for variant, of_clip in measured.items()}
         series[name] = {variant: of_clip.series for variant, of_clip in measured.items()}
-        regions[name] = product_region(files, scores[name][RESULT])
-        if name in shown:
-            rows.append(edit_row(files, _label(name, scores[name]), store))
-    logger.info("edit metrics: %d clips hit, %d measured", store.hits, store.computed)
+    dilate_px = judge.params.dilate_px
+    measures = [
+        CaseMeasures(find_case_files(name, case, edits, dilate_px, banks), judge, store)
+        for name, case in cases.items()
+    ]
+    missing = [of_case for of_case in measures if of_case.missing]
+    logger.info("edit metrics: %d clips to measure", sum(len(one.missing) for one in missing))
+    measure_side_by_side(lambda place: missing[place].all(), len(missing), store, "edit metrics")
+    shown, rows = spread(len(measures), judge.params.sheet_items), []
+    for place, of_case in enumerate(measures):
+        measured, name = of_case.all(), of_case.files.name
+        scores[name] = {variant: of_clip.scores for variant, of_clip in measured.items()}
+        series[name] = {variant: of_clip.series for variant, of_clip in measured.items()}
+        regions[name] = product_region(of_case.files, scores[name][RESULT])
+        if place in shown:
+            rows.append(edit_row(of_case.files, _label(name, scores[name]), store))
     result = EditEvaluation(scores, strengths)
     write_edit_tables(judge, result, series, plots)
     if rows:

@@ -64,7 +64,6 @@ def _write_half(
     from refract.evaluation.sheets import draw_infrared_sheet
 
     result = evaluate_infrared(triptychs, infrared, judge, store)
-    logger.info("infrared metrics: %d pictures hit, %d measured", store.hits, store.computed)
     tree, plots = infrared_metrics(result, judge.interval, judge.resampling), folder / _PLOTS
     write_table(plots / "infrared_items.csv", _ITEM_COLUMNS, infrared_rows(result))
     write_table(plots / "infrared_classes.csv", CLASS_COLUMNS, class_rows(result, judge.resampling))

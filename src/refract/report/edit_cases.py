@@ -36,6 +36,7 @@ def edit_cases(
     present = sorted(path.name for path in edits.iterdir() if path.is_dir())
     ordered = [name for name in cases if name in present]
     ordered += [name for name in present if name not in cases]
+    media.encode(sorted(edits.glob("*/**/*.mkv")))
     cases_shown = []
     for name in ordered:
         facts = {**cases.get(name, {}), **info.get("cases", {}).get(name, {})}

@@ -6,7 +6,8 @@ into a name. What an earlier page had of the same files comes from the item stor
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from refract.base.files import INFO_NAME, read_json_object
 from refract.media.image_reading import read_rgb
 from refract.media.video_io import read_clip
 from refract.media.webm import write_webm
+from refract.pipeline.device import core_count
 from refract.pipeline.import_closure import closure
 from refract.pipeline.item_store import ItemStore, hash_file, state_root
 
@@ -65,7 +67,7 @@ class MediaFolder:
             for name, pixels in draw().items():
                 Image.fromarray(pixels).save(folder / f"{name}.png")
 
-        slot = self._slot(files, write, module, settings)
+        slot = self._items.get_or_make(self._key(files, module, settings), write)
         return {path.stem: self.file(path) for path in sorted(slot.glob("*.png"))}
 
     def picture(self, path: Path, most_px: int) -> str:
@@ -76,12 +78,18 @@ class MediaFolder:
         draw = partial(_fitted, path, most_px)
         return self.pictures({"picture": path}, draw, __name__, most_px=most_px)["picture"]
 
+    def encode(self, paths: Sequence[Path]) -> None:
+        """Have these clips in the item store, for `clip`."""
+        missing = [path for path in paths if self._items.get(self._clip_key(path)) is None]
+        with ThreadPoolExecutor(core_count()) as pool:  # which wait for ffmpeg
+            list(pool.map(self._encoded, missing))
+
     def clip(self, path: Path) -> ShownClip:
         """A lossless clip as WebM.
 
         Raises InputError: the file is missing or no clip.
         """
-        slot = self._slot({"clip": path}, partial(_write_clip, path), __name__, {})
+        slot = self._encoded(path)
         facts = read_json_object(slot / INFO_NAME)
         return ShownClip(self.file(slot / _CLIP_FILE), slot / _STILL_FILE, **facts)
 
@@ -96,16 +104,15 @@ class MediaFolder:
             target.write_bytes(content)
         return name
 
-    def _slot(
-        self,
-        files: Mapping[str, Path],
-        write: Callable[[Path], None],
-        module: str,
-        settings: Mapping[str, object],
-    ) -> Path:
+    def _encoded(self, path: Path) -> Path:
+        return self._items.get_or_make(self._clip_key(path), partial(_write_clip, path))
+
+    def _clip_key(self, path: Path) -> str:
+        return self._key({"clip": path}, __name__, {})
+
+    def _key(self, files: Mapping[str, Path], module: str, settings: Mapping[str, object]) -> str:
         digests = {name: hash_file(path) for name, path in files.items()}
-        key = self._items.key(params=settings, inputs=digests, code=closure(module))
-        return self._items.get_or_make(key, write)
+        return self._items.key(params=settings, inputs=digests, code=closure(module))
 
 
 def _fitted(path: Path, most_px: int) -> Pictures:

@@ -18,6 +18,7 @@ from refract.evaluation.infrared.scores import Scores, as_rgb, score_pictures
 from refract.evaluation.infrared.semantic_classes import find_classes, load_palette
 from refract.evaluation.infrared.targets import COUNTS, target_intervals
 from refract.evaluation.judge import Judge
+from refract.evaluation.measuring import measure_side_by_side
 from refract.evaluation.measures.bootstrap import Interval, Resampling
 from refract.evaluation.measures.metrics_file import Tree, put, put_interval
 from refract.evaluation.measures.set_distance import SetDistances, set_distances
@@ -81,7 +82,15 @@ def evaluate_infrared(
     if not scenes:
         return InfraredEvaluation([])
     pictures = collect_pictures(triptychs, infrared, scenes)
-    scores = score_pictures(scenes, pictures, partial(SceneMeasures, judge=judge, store=store))
+    scorer_of = partial(SceneMeasures, judge=judge, store=store)
+
+    def measure(place: int) -> None:
+        scorer = scorer_of(scenes[place])
+        for made in pictures.values():
+            scorer.measured(made[place])
+
+    measure_side_by_side(measure, len(scenes), store, "infrared metrics")
+    scores = score_pictures(scenes, pictures, scorer_of)
     truths = OnDemand(len(scenes), lambda place: scenes[place].infrared)
     classes = None
     if has_semantics(scenes):

@@ -8,7 +8,6 @@ from typing import Protocol
 import numpy as np
 from einops import repeat
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from refract.evaluation.infrared.baselines import luma
 from refract.evaluation.infrared.definitions import DEFINITIONS
@@ -84,7 +83,7 @@ def score_pictures(
 ) -> dict[str, Scores]:
     """Every measure of each variant's pictures, one a scene, 8-bit `[P, P]`; a scene at a time."""
     measured = []
-    for place, scene in enumerate(tqdm(scenes, desc="infrared metrics", unit="scene")):
+    for place, scene in enumerate(scenes):
         scorer = scorer_of(scene)
         measured.append([scorer.measured(pictures[place]) for pictures in variants.values()])
     # A measure that the smallest picture is too small for is one that no other has.

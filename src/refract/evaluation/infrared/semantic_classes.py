@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from refract.base.errors import InputError
 from refract.base.files import INFO_NAME
+from refract.evaluation.measures.colour import packed, unpacked
 from refract.evaluation.measures.run_facts import read_info
 from refract.media.segment_colours import CITYSCAPES
 
@@ -39,8 +40,8 @@ class SemanticClasses:
 
     def index(self, colours: ColourMap) -> NDArray[np.int64]:
         """Places in `names`, `[H, W]`; -1 for a colour of no class."""
-        distinct, inverse = np.unique(_packed(colours), return_inverse=True)
-        return self.classify(_unpacked(distinct))[inverse].reshape(colours.shape[:2])
+        distinct, inverse = np.unique(packed(colours), return_inverse=True)
+        return self.classify(unpacked(distinct))[inverse].reshape(colours.shape[:2])
 
 
 def load_palette(triptychs: Path) -> Palette | None:
@@ -61,7 +62,7 @@ def load_palette(triptychs: Path) -> Palette | None:
 def find_classes(maps: Sequence[ColourMap], palette: Palette | None = None) -> SemanticClasses:
     """The classes of the maps; only those that occur in them."""
     counts = _colour_counts(maps)
-    colours, pixels = _unpacked(counts[0]), counts[1]
+    colours, pixels = unpacked(counts[0]), counts[1]
     if palette is None and _nearest(colours, CITYSCAPES)[1].max() <= _SHADE:
         return _of_palette(colours, CITYSCAPES, "nearest colour of Cityscapes")
     if palette is None:
@@ -102,19 +103,10 @@ def _nearest(
 
 def _colour_counts(maps: Sequence[ColourMap]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Packed colours of all maps, sorted, and how many pixels each has."""
-    pairs = [np.unique(_packed(colours), return_counts=True) for colours in maps]
+    pairs = [np.unique(packed(colours), return_counts=True) for colours in maps]
     distinct, inverse = np.unique(np.concatenate([pair[0] for pair in pairs]), return_inverse=True)
     counts = np.bincount(inverse, np.concatenate([pair[1] for pair in pairs]))
     return distinct, counts.astype(np.int64)
-
-
-def _packed(colours: NDArray[np.uint8]) -> NDArray[np.int64]:
-    wide = colours.reshape(-1, 3).astype(np.int64)
-    return (wide[:, 0] << 16) | (wide[:, 1] << 8) | wide[:, 2]
-
-
-def _unpacked(packed: NDArray[np.int64]) -> NDArray[np.uint8]:
-    return np.stack([packed >> 16, packed >> 8 & 255, packed & 255], -1).astype(np.uint8)
 
 
 def _is_colour(value: object) -> bool:

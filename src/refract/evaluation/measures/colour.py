@@ -15,10 +15,23 @@ HISTOGRAM_BLUR = 0.7  # bins; colours near a bin's edge then match their neighbo
 
 
 def lab_pixels(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """8-bit sRGB pixels `[N, 3]` -> Lab `[N, 3]`, L in 0..100."""
+    """8-bit sRGB pixels `[N, 3]` -> Lab `[N, 3]`, L in 0..100; each colour is converted once."""
     from skimage.color import rgb2lab
 
-    return np.asarray(rgb2lab(np.asarray(pixels, np.float64)[None] / 255.0)[0], np.float64)
+    distinct, places = np.unique(packed(pixels), return_inverse=True)
+    lab = rgb2lab(unpacked(distinct).astype(np.float64)[None] / 255.0)[0]
+    return np.asarray(lab, np.float64)[places]
+
+
+def packed(colours: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """One number a colour `[..., 3]`, `[N]`."""
+    wide = colours.reshape(-1, 3).astype(np.int64)
+    return (wide[:, 0] << 16) | (wide[:, 1] << 8) | wide[:, 2]
+
+
+def unpacked(numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """The colours `[N, 3]` of `packed`."""
+    return np.stack([numbers >> 16, numbers >> 8 & 255, numbers & 255], -1).astype(np.uint8)
 
 
 def colour_histogram(lab: FloatArray) -> NDArray[np.float64]:
