@@ -16,10 +16,10 @@ from refract.evaluation.edits.evaluation import (
 from refract.evaluation.edits.product_regions import count_regions, product_region
 from refract.evaluation.edits.score_store import CaseMeasures
 from refract.evaluation.judge import Judge
-from refract.evaluation.measuring import measure_side_by_side
 from refract.evaluation.measures.metrics_file import Tree, write_table
-from refract.evaluation.measures.product import ERODE_PX, ClipScores, ClipSeries
+from refract.evaluation.measures.product import ERODE_PX, ClipScores, Measured
 from refract.evaluation.measures.run_facts import bank_facts, count_fallbacks, edit_facts
+from refract.evaluation.measuring import measure_side_by_side
 from refract.evaluation.sheets import draw_edit_sheet, edit_row
 from refract.evaluation.variants import PLAIN, RESULT
 from refract.evaluation.votes.folder import measure_votes
@@ -33,7 +33,7 @@ CASE_COLUMNS = ("case", "variant", "metric", "value")
 FRAME_COLUMNS = ("case", "variant", "metric", "frame", "value")
 CURVE_COLUMNS = ("metric", "strength", "mean", "low", "high", "count")
 
-Series = dict[str, dict[str, ClipSeries]]  # case -> variant -> series
+Measures = Mapping[str, Mapping[str, Measured]]  # case -> variant -> its measures
 
 
 def measure_edits(
@@ -41,45 +41,27 @@ def measure_edits(
 ) -> Tree:
     """The editing half; of a case no more is read than what was never measured."""
     facts = edit_facts(edits) | bank_facts(banks, cases)
-    strengths = curve_strengths(edits)
-    scores: dict[str, dict[str, ClipScores]] = {}
-    series: Series = {}
-    regions: dict[str, str] = {}
-    store = ItemStore(state_root(), "evaluate")
-    measures = [
-        CaseMeasures(
-            find_case_files(name, case, edits, judge.params.dilate_px, banks), judge, store
-        )
+    store, dilate_px = ItemStore(state_root(), "evaluate"), judge.params.dilate_px
+    of_cases = {
+        name: CaseMeasures(find_case_files(name, case, edits, dilate_px, banks), judge, store)
         for name, case in cases.items()
-    ]
-    missing = [of_case for of_case in measures if of_case.missing]
-    logger.info("edit metrics: %d clips to measure", sum(len(one.missing) for one in missing))
-    measure_side_by_side(lambda place: missing[place].all(), len(missing), store, "edit metrics")
-    shown, rows = spread(len(measures), judge.params.sheet_items), []
-    for place, of_case in enumerate(measures):
-        measured, name = of_case.all(), of_case.files.name
-        scores[name] = {variant: of_clip.scores for variant, of_clip in measured.items()}
-        series[name] = {variant: of_clip.series for variant, of_clip in measured.items()}
-    dilate_px = judge.params.dilate_px
-    measures = [
-        CaseMeasures(find_case_files(name, case, edits, dilate_px, banks), judge, store)
-        for name, case in cases.items()
-    ]
-    missing = [of_case for of_case in measures if of_case.missing]
-    logger.info("edit metrics: %d clips to measure", sum(len(one.missing) for one in missing))
-    measure_side_by_side(lambda place: missing[place].all(), len(missing), store, "edit metrics")
-    shown, rows = spread(len(measures), judge.params.sheet_items), []
-    for place, of_case in enumerate(measures):
-        measured, name = of_case.all(), of_case.files.name
-        scores[name] = {variant: of_clip.scores for variant, of_clip in measured.items()}
-        series[name] = {variant: of_clip.series for variant, of_clip in measured.items()}
-        regions[name] = product_region(of_case.files, scores[name][RESULT])
-        if place in shown:
-            rows.append(edit_row(of_case.files, _label(name, scores[name]), store))
-    result = EditEvaluation(scores, strengths)
-    write_edit_tables(judge, result, series, plots)
+    }
+    measured = _measured(of_cases, store)
+    scores = {
+        name: {variant: of_clip.scores for variant, of_clip in of_case.items()}
+        for name, of_case in measured.items()
+    }
+    result = EditEvaluation(scores, curve_strengths(edits))
+    write_edit_tables(judge, result, measured, plots)
+    names = list(cases)
+    shown = [names[place] for place in spread(len(names), judge.params.sheet_items)]
+    rows = [edit_row(of_cases[name].files, _label(name, scores[name]), store) for name in shown]
     if rows:
         draw_edit_sheet(rows, plots / "edit.png")
+    regions = {
+        name: product_region(of_case.files, scores[name][RESULT])
+        for name, of_case in of_cases.items()
+    }
     tree = edit_metrics(result, judge.interval)
     if fallbacks := count_fallbacks(edits):
         tree["fallbacks"] = fallbacks
@@ -89,15 +71,24 @@ def measure_edits(
     return tree | {"about": about | facts}
 
 
-def write_edit_tables(judge: Judge, result: EditEvaluation, series: Series, plots: Path) -> None:
+def _measured(of_cases: Mapping[str, CaseMeasures], store: ItemStore) -> Measures:
+    missing = [of_case for of_case in of_cases.values() if of_case.missing]
+    logger.info("edit metrics: %d clips to measure", sum(len(one.missing) for one in missing))
+    measure_side_by_side(lambda place: missing[place].all(), len(missing), store, "edit metrics")
+    return {name: of_case.all() for name, of_case in of_cases.items()}
+
+
+def write_edit_tables(
+    judge: Judge, result: EditEvaluation, measured: Measures, plots: Path
+) -> None:
     """Every value of every case and frame, and the mean curve over the reference strength."""
     write_table(plots / "edit_cases.csv", CASE_COLUMNS, edit_rows(result))
     frames = (
         (case, variant, metric, frame, value)
-        for case, variants in series.items()
-        for variant, metrics in variants.items()
-        for metric in sorted(metrics)
-        for frame, value in enumerate(metrics[metric])
+        for case, variants in measured.items()
+        for variant, of_clip in variants.items()
+        for metric in sorted(of_clip.series)
+        for frame, value in enumerate(of_clip.series[metric])
     )
     write_table(plots / "edit_frames.csv", FRAME_COLUMNS, frames)
     write_table(plots / "strength_curve.csv", CURVE_COLUMNS, curve_rows(result, judge.interval))

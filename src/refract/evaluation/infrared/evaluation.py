@@ -18,10 +18,10 @@ from refract.evaluation.infrared.scores import Scores, as_rgb, score_pictures
 from refract.evaluation.infrared.semantic_classes import find_classes, load_palette
 from refract.evaluation.infrared.targets import COUNTS, target_intervals
 from refract.evaluation.judge import Judge
-from refract.evaluation.measuring import measure_side_by_side
 from refract.evaluation.measures.bootstrap import Interval, Resampling
 from refract.evaluation.measures.metrics_file import Tree, put, put_interval
 from refract.evaluation.measures.set_distance import SetDistances, set_distances
+from refract.evaluation.measuring import measure_side_by_side
 from refract.evaluation.variants import CONTROLS, RUN
 from refract.pipeline.item_store import ItemStore
 
