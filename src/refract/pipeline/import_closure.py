@@ -27,6 +27,12 @@ def closure(*modules: str) -> list[Path]:
     Packages on the way count too, since Python runs their `__init__.py`.
     Raises ModuleNotFoundError where a named module has no file here.
     """
+    return list(_closure(_ROOT, modules))
+
+
+@cache
+def _closure(root: Path, modules: tuple[str, ...]) -> tuple[Path, ...]:
+    """root: below which the files lie."""
     pending = [_existing(module) for module in modules]
     reached: set[Path] = set()
     while pending:
@@ -34,7 +40,7 @@ def closure(*modules: str) -> list[Path]:
         if path not in reached:
             reached.add(path)
             pending.extend(_imported_files(path))
-    return sorted(reached)
+    return tuple(sorted(reached))
 
 
 def hash_code(path: Path) -> str:

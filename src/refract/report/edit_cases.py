@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from refract.base.errors import InputError
 from refract.base.files import INFO_NAME, read_object
 from refract.editing.cases.outputs import BASELINES_FOLDER
 from refract.evaluation.edits.case_files import curve_clips
 from refract.evaluation.variants import PLAIN, RESULT, SOURCE, strength_key
 from refract.params.cases import INFRARED_REFERENCE
-from refract.report.media import MediaFolder
+from refract.report.media import MediaFolder, ShownClip
 from refract.report.tables import FrameScores, ItemScores
 
 PHOTO_PX = 384
@@ -36,11 +37,11 @@ def edit_cases(
     present = sorted(path.name for path in edits.iterdir() if path.is_dir())
     ordered = [name for name in cases if name in present]
     ordered += [name for name in present if name not in cases]
-    media.encode(sorted(edits.glob("*/**/*.mkv")))
+    clips = media.clips(sorted(edits.glob("*/**/*.mkv")))
     cases_shown = []
     for name in ordered:
         facts = {**cases.get(name, {}), **info.get("cases", {}).get(name, {})}
-        case = _clips(edits / name, facts.get("result_strength"), media)
+        case = _clips(edits / name, facts.get("result_strength"), clips, media)
         case |= {"name": name, "photo": _photo(name, banks, facts, media)}
         case |= {key: facts.get(key) or "" for key in ("source_prompt", "target_prompt")}
         case |= {"scores": scores.of_item(name), "frameScores": frames.get(name, {})}
@@ -48,11 +49,19 @@ def edit_cases(
     return cases_shown
 
 
-def _clips(folder: Path, result_strength: float | None, media: MediaFolder) -> dict[str, Any]:
-    clips = {variant: media.clip(folder / f"{variant}.mkv") for variant in (SOURCE, PLAIN, RESULT)}
-    source, others = clips[SOURCE], sorted((folder / BASELINES_FOLDER).glob("*.mkv"))
+def _clips(
+    folder: Path,
+    result_strength: float | None,
+    clips: Mapping[Path, ShownClip],
+    media: MediaFolder,
+) -> dict[str, Any]:
+    paths = {variant: folder / f"{variant}.mkv" for variant in (SOURCE, PLAIN, RESULT)}
+    for path in paths.values():
+        if path not in clips:
+            raise InputError(f"video {path}: no such file")
+    source, others = clips[paths[SOURCE]], sorted((folder / BASELINES_FOLDER).glob("*.mkv"))
     curve = [
-        {"strength": strength, "variant": strength_key(strength), "clip": media.clip(path).address}
+        {"strength": strength, "variant": strength_key(strength), "clip": clips[path].address}
         for strength, path in curve_clips(folder)
         if strength != 0  # which is the plain edit and shown as that
     ]
@@ -61,11 +70,11 @@ def _clips(folder: Path, result_strength: float | None, media: MediaFolder) -> d
         "fps": source.fps,
         "width": source.width,
         "height": source.height,
-        "thumb": media.file(clips[RESULT].still),
-        "clips": {variant: clip.address for variant, clip in clips.items()},
+        "thumb": media.file(clips[paths[RESULT]].still),
+        "clips": {variant: clips[path].address for variant, path in paths.items()},
         "resultStrength": result_strength,
         "curve": curve,
-        "baselines": [{"variant": path.stem, "clip": media.clip(path).address} for path in others],
+        "baselines": [{"variant": path.stem, "clip": clips[path].address} for path in others],
     }
 
 

@@ -78,18 +78,17 @@ class MediaFolder:
         draw = partial(_fitted, path, most_px)
         return self.pictures({"picture": path}, draw, __name__, most_px=most_px)["picture"]
 
-    def encode(self, paths: Sequence[Path]) -> None:
-        """Have these clips in the item store, for `clip`."""
-        missing = [path for path in paths if self._items.get(self._clip_key(path)) is None]
-        with ThreadPoolExecutor(core_count()) as pool:  # which wait for ffmpeg
-            list(pool.map(self._encoded, missing))
+    def clips(self, paths: Sequence[Path]) -> dict[Path, ShownClip]:
+        """Lossless clips as WebM, encoded side by side where they are new.
 
-    def clip(self, path: Path) -> ShownClip:
-        """A lossless clip as WebM.
-
-        Raises InputError: the file is missing or no clip.
+        Raises InputError: a file is missing or no clip.
         """
-        slot = self._encoded(path)
+        with ThreadPoolExecutor(core_count()) as pool:  # they wait for ffmpeg
+            return dict(zip(paths, pool.map(self._clip, paths), strict=True))
+
+    def _clip(self, path: Path) -> ShownClip:
+        key = self._key({"clip": path}, __name__, {})
+        slot = self._items.get_or_make(key, partial(_write_clip, path))
         facts = read_json_object(slot / INFO_NAME)
         return ShownClip(self.file(slot / _CLIP_FILE), slot / _STILL_FILE, **facts)
 
@@ -103,12 +102,6 @@ class MediaFolder:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
         return name
-
-    def _encoded(self, path: Path) -> Path:
-        return self._items.get_or_make(self._clip_key(path), partial(_write_clip, path))
-
-    def _clip_key(self, path: Path) -> str:
-        return self._key({"clip": path}, __name__, {})
 
     def _key(self, files: Mapping[str, Path], module: str, settings: Mapping[str, object]) -> str:
         digests = {name: hash_file(path) for name, path in files.items()}

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -54,5 +55,5 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[obje
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         for row in rows:
-            if all(isfinite(value) for value in row if isinstance(value, float)):
-                writer.writerow(significant(v) if isinstance(v, float) else v for v in row)
+            with suppress(ValueError):  # of a number that is not finite
+                writer.writerow([significant(v) if isinstance(v, float) else v for v in row])
