@@ -1,3 +1,4 @@
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,13 @@ from skimage import data
 from skimage.filters import gaussian
 
 from refract.base.errors import InputError
+from refract.evaluation import judge
 from refract.evaluation.measures import perceptual
 from refract.evaluation.measures.perceptual import load_lpips
 from refract.evaluation.weights import alexnet_weights
 from refract.evaluation.weights.alexnet_weights import find_trunk
 from refract.evaluation.weights.installed_alexnet import installed_alexnet
+from refract.params.whole import Params, load_stage_params
 from tests.tiny.lpips import published_lpips
 
 CPU = torch.device("cpu")
@@ -86,6 +89,18 @@ def test_configured_weights_go_before_cached_and_cached_before_installed(
     monkeypatch.setattr(alexnet_weights, "hash_file", lambda path: "7be5be79" + "0" * 56)
     assert find_trunk(None) == hub / CACHED
     assert find_trunk(str(trunk)) == trunk
+
+
+def test_without_weights_there_is_none_and_one_line_says_how_to_get_them(
+    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(judge, "find_trunk", lambda _: None)
+    ours = judge.Judge(load_stage_params(Params, root / "params.yaml").evaluate, seed=0)
+    with caplog.at_level(logging.INFO):
+        assert ours.lpips is None and ours.lpips is None
+    [line] = caplog.messages
+    assert "`make install`" in line and "evaluate.lpips_weights" in line
+    assert ours.lpips_name == "none: AlexNet's weights were not at hand"
 
 
 def test_configured_weights_that_do_not_serve_are_input_errors(tmp_path: Path) -> None:
