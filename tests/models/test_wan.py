@@ -10,7 +10,7 @@ import torch
 
 from refract.base.errors import InputError
 from refract.models.wan import WanModel
-from refract.models.wan_latents import decode_clips, decode_frames, encode_frames
+from refract.models.wan_latents import decode_frames, encode_frames
 from refract.models.wan_text import embed_prompt
 from tests.tiny.wan import TEXT_DIM, WORDS, tiny_text, tiny_vae
 
@@ -67,16 +67,6 @@ def test_latents_are_normalised_and_come_back() -> None:
     decoded = decode_frames(vae, z)
     assert decoded.shape == frames.shape and decoded.dtype == np.uint8
     assert np.abs(decoded.astype(int) - expected.numpy()).max() <= 1
-
-
-@pytest.mark.parametrize("count", [1, 2])
-def test_decoding_two_clips_at_once_changes_no_pixel(count: int) -> None:
-    vae = tiny_vae()
-    latents = torch.randn(count, 4, 2, 4, 6, generator=torch.Generator().manual_seed(0))
-    together = decode_clips(vae, latents)
-    assert together.shape == (count, 5, 32, 48, 3)
-    for clip, own in zip(together, latents, strict=True):
-        assert np.array_equal(clip, decode_frames(vae, own[None]))
 
 
 def test_frame_grid_is_checked(tiny_wan: Path) -> None:

@@ -1,5 +1,7 @@
 """Between pixels and the normalised latents of a Wan video VAE."""
 
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -7,9 +9,28 @@ import torch
 from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
-# For a small batch of one, CPU conv3d leaves oneDNN for a kernel several times slower.
-_SMALL_ON_CPU = 20_480
+
+class _OneDnnConvolutions(TorchFunctionMode):
+    """Every conv3d by oneDNN: a small clip alone gets a kernel several times slower from torch."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if func is torch.conv3d:
+            x, weight, bias, stride, padding, dilation, groups = args
+            return torch.mkldnn_convolution(x, weight, bias, padding, stride, dilation, groups)
+        return func(*args, **(kwargs or {}))
+
+
+def _fast_convolutions(vae: Any) -> AbstractContextManager[object]:
+    on_cpu = vae.device.type == "cpu" and torch.backends.mkldnn.is_available()
+    return _OneDnnConvolutions() if on_cpu else nullcontext()
 
 
 def _moments(vae: Any, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -29,27 +50,17 @@ def encode_frames(vae: Any, frames: NDArray[np.uint8]) -> Tensor:
     """
     pixels = torch.tensor(frames).to(vae.device)
     x = rearrange(pixels, "f h w c -> 1 c f h w").float() / 127.5 - 1
-    z = vae.encode(x).latent_dist.mode().float()
+    with _fast_convolutions(vae):
+        z = vae.encode(x).latent_dist.mode().float()
     mean, std = _moments(vae, z)
     return (z - mean) / std
 
 
 @torch.no_grad()
-def decode_clips(vae: Any, z: Tensor) -> NDArray[np.uint8]:
-    """Normalised latents (b, channels, f, h, w) -> frames [b, F, H, W, 3].
-
-    On a CPU, two small clips cost what one does and come out as each does alone, bit for bit.
-    """
-    mean, std = _moments(vae, z)
-    latents = z.float() * std + mean
-    if len(z) == 1 and z.device.type == "cpu" and z.numel() < _SMALL_ON_CPU:
-        latents = latents.repeat(2, 1, 1, 1, 1)  # two are decoded in little over half the time
-    x = vae.decode(latents, return_dict=False)[0][: len(z)]
-    pixels = ((x.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    return rearrange(pixels, "b c f h w -> b f h w c").cpu().numpy()
-
-
 def decode_frames(vae: Any, z: Tensor) -> NDArray[np.uint8]:
     """Normalised latents (1, channels, f, h, w) of one clip -> frames [F, H, W, 3]."""
-    (frames,) = decode_clips(vae, z)
-    return frames
+    mean, std = _moments(vae, z)
+    with _fast_convolutions(vae):
+        (x,) = vae.decode(z.float() * std + mean, return_dict=False)[0]
+    pixels = ((x.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return rearrange(pixels, "c f h w -> f h w c").cpu().numpy()
