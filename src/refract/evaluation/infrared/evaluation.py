@@ -120,8 +120,9 @@ def infrared_metrics(
     if (best := best_baseline(result)) is not None:
         put_interval(tree, "gain_psnr_best", interval(_gains(result, best)))
         put(tree, "best_baseline", best)
+    daytimes = [scene.daytime for scene in result.scenes]
     groups = {
-        name: [i for i, scene in enumerate(result.scenes) if scene.daytime == name]
+        name: [i for i, daytime in enumerate(daytimes) if daytime == name]
         for name in _DAY_AND_NIGHT
     }
     for name, members in groups.items():
@@ -216,11 +217,12 @@ def _gains(result: InfraredEvaluation, variant: str) -> list[float]:
 
 def infrared_rows(result: InfraredEvaluation) -> list[tuple[object, ...]]:
     """Long-format rows: item, daytime, variant, metric, value."""
+    items = [(scene.id, scene.daytime) for scene in result.scenes]
     return [
-        (scene.id, scene.daytime, variant, metric, values[i])
+        (*item, variant, metric, value)
         for variant, scores in result.scores.items()
         for metric, values in scores.items()
-        for i, scene in enumerate(result.scenes)
+        for item, value in zip(items, values, strict=True)
     ]
 
 
