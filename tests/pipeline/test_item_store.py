@@ -3,6 +3,7 @@ import os
 import shutil
 import signal
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +69,18 @@ def test_key_ignores_order_and_refuses_what_has_no_stable_text(store: ItemStore)
         key_of(store, params={"a": float("nan")})
 
 
+def write(text: str, folder: Path) -> None:
+    (folder / "item.txt").write_text(text)
+
+
 def run(root: Path, values: list[float]) -> tuple[list[str], int, int]:
     """A run of a stage over items `values`: (results, computed, hits)."""
     store = ItemStore(root, "infer_ir")
     results = []
     for value in values:
         key = key_of(store, params={"ref_strength": value})
-        slot = store.get(key) or compute(store, key, str(value))
-        results.append((slot / "below" / "item.txt").read_text())
+        slot = store.get_or_make(key, partial(write, str(value)))
+        results.append((slot / "item.txt").read_text())
     return results, store.computed, store.hits
 
 

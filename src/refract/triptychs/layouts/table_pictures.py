@@ -46,9 +46,4 @@ def _laid_down(data: bytes, name: str) -> Path:
     store = ItemStore(state_root(), "table_pictures")
     digest = hashlib.sha256(data).hexdigest()
     key = store.key(params={"name": name}, inputs={"picture": digest}, code=[])
-    slot = store.get(key)
-    if slot is None:
-        with store.create(key) as folder:
-            (folder / name).write_bytes(data)
-        slot = store.folder / key
-    return slot / name
+    return store.get_or_make(key, lambda folder: (folder / name).write_bytes(data)) / name

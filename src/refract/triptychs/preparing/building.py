@@ -153,8 +153,8 @@ def _slot(
         inputs=hashes,
         code=code,
     )
-    slot = store.get(key)
-    if slot is None:
+
+    def write(folder: Path) -> None:
         pixels, notes = build_triptych(
             paths,
             settings.panel_px,
@@ -162,10 +162,9 @@ def _slot(
             palette=item.palette,
             white_border_px=item.white_border_px,
         )
-        with store.create(key) as folder:
-            Image.fromarray(pixels).save(folder / f"{item.id}.png", pnginfo=notes)
-        slot = store.folder / key
-    return slot
+        Image.fromarray(pixels).save(folder / f"{item.id}.png", pnginfo=notes)
+
+    return store.get_or_make(key, write)
 
 
 def _row(item: RawItem, split: str, settings: PrepareTriptychs) -> TriptychRow:
