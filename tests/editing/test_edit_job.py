@@ -92,8 +92,8 @@ def test_what_recomputes(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> Non
     with monkeypatch.context() as patch:
         patch.setattr(refract.editing.cases.models, "WanModel", refuse)
         assert shop.edit(cases).store.computed == 0
-    shop.set(ref_strength=0.5)
-    assert shop.edit(cases).store.computed == 2, "on the curve already: only views are new"
+        shop.set(ref_strength=0.5)
+        assert shop.edit(cases).store.computed == 2, "on the curve already: only views are new"
     shop.set(ref_strength=0.6)
     assert shop.edit(cases).store.computed == 4
     shop.set(ref_strength=1.0, ref_layers="deep")

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,6 +41,11 @@ class Work(NamedTuple):
 
     request: EditRequest
     keys: PlainKeys
+
+    @property
+    def view(self) -> str | None:
+        """Key of the item that is made of the edits alone."""
+        return self.keys.view if isinstance(self.keys, EditKeys) else None
 
 
 class PlannedCase(NamedTuple):
@@ -114,14 +119,15 @@ class EditJob:
         works = [work for case in cases for work in case.works() if lacking(work)]
         if not works:
             return
-        self.models.embed([work.request for work in works], processes)
+        edited = [work for work in works if lacking(work) - {work.view}]  # views need no model
+        self.models.embed([work.request for work in edited], processes)
         share = own_share(processes, works, lacking)
         total = len(frozenset[str]().union(*map(lacking, share)))
         with progress_bar(processes, total, "edits", "item") as bar:
 
             def load() -> None:
-                for work in share:
-                    self.models.of(work.request).load()
+                for request, _ in edited:
+                    self.models.of(request).load()
 
             compute_items(grouped(share, lacking), self._compute_edits, self.store, bar, load)
 
@@ -135,13 +141,18 @@ class EditJob:
     def _compute_edit(
         self, request: EditRequest, keys: PlainKeys, done: Callable[[int], Any]
     ) -> None:
-        edit = self.models.of(request).case_edit(request, self.store.folder / keys.source)
+        source = self.store.folder / keys.source
+        edit = cache(lambda: self.models.of(request).case_edit(request, source))
+
+        def write_variant(strength: float, folder: Path) -> None:
+            edit().write_variant(strength, folder)
+
         steps: list[tuple[str, Callable[[Path], None]]] = [
-            (keys.source, edit.write_source),
-            (keys.plain, edit.write_plain),
+            (keys.source, lambda folder: edit().write_source(folder)),
+            (keys.plain, lambda folder: edit().write_plain(folder)),
         ]
         if isinstance(keys, EditKeys):
-            steps += [(key, partial(edit.write_variant, s)) for s, key in keys.variants.items()]
+            steps += [(key, partial(write_variant, s)) for s, key in keys.variants.items()]
             steps.append((keys.view, partial(self._write_views, request, keys)))
         for key, write in steps:
             if self.store.get(key) is None:
