@@ -57,10 +57,14 @@ def test_a_frame_without_a_region_keeps_the_source() -> None:
     np.testing.assert_array_equal(pasted(_source(), region & False, _photo()), _source())
 
 
-def test_frozen_repeats_the_first_frame() -> None:
+def test_frozen_repeats_the_first_frame_of_the_strongest_edit_of_the_curve() -> None:
     clip = _source() + np.arange(T, dtype=np.uint8)[:, None, None, None]
     assert frozen(clip).shape == clip.shape
     assert (frozen(clip) == clip[0]).all()
+    edits = {"source": _source(), "reference": clip, "s030": clip + 1, "s120": clip + 2}
+    for known, first in ((list(edits), clip[0] + 2), (["source", "reference"], clip[0])):
+        case = with_cheats(EditCase("a", {name: edits[name] for name in known}))
+        assert (case.clips["frozen"] == first).all()
 
 
 def test_a_case_gets_the_cheats_it_allows() -> None:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from refract.evaluation.measures.bootstrap import Interval, MeanInterval
 from refract.evaluation.measures.verdict import verdict_of
-from refract.evaluation.variants import SOURCE
+from refract.evaluation.variants import SOURCE, curve_strength
 from refract.report.metric_facts import MetricFacts, in_order, merit
 from refract.report.strip_plot import StripPlot, strip_plot
 from refract.report.tables import ItemScores
-from refract.report.variants import curve_strength, variant_label
+from refract.report.variants import variant_label
 
 Values = Mapping[str, float]  # item -> value
 

@@ -1,8 +1,6 @@
 """What the compared variants are called on the page, and in which colour they are drawn."""
 
-import re
-
-from refract.evaluation.variants import CURVE, PLAIN, RESULT, RUN, SOURCE
+from refract.evaluation.variants import PLAIN, RESULT, RUN, SOURCE, curve_strength
 
 _LABELS = {
     RUN: "Output",
@@ -16,13 +14,6 @@ _LABELS = {
     "vace": "VACE",
 }
 _COLOURS = {RUN: "result", RESULT: "result", PLAIN: "plain", SOURCE: "source"}
-_CURVE_POINT = re.compile(rf"{CURVE}(\d{{3,}})")
-
-
-def curve_strength(variant: str) -> float | None:
-    """0.3 for `s030`, an edit of the strength curve; None for any other variant."""
-    match = _CURVE_POINT.fullmatch(variant)
-    return int(match[1]) / 100 if match else None
 
 
 def variant_label(variant: str) -> str:

@@ -1,7 +1,7 @@
 """Cheats an honest measure must see through, made from a case's own clips, photo and region.
 
 `pasted` lays the product photo over the source at one place, `pasted_frame` shows the photo alone,
-and `frozen` repeats the edit's first frame. `pasted_tracked` lets the pasted photo follow the true
+and `frozen` repeats an edit's first frame. `pasted_tracked` lets the pasted photo follow the true
 region, which no editor is told: it says how far copying gets, and what only a product in the right
 pose and light adds. They cost no model, and a metric that one of them wins says nothing about an
 edit on its own.
@@ -18,7 +18,13 @@ from PIL import Image
 from refract.base.on_demand import OnDemandMapping
 from refract.evaluation.edits.scores import EditCase
 from refract.evaluation.measures.product import Frames, ProductPhoto, RegionMask
-from refract.evaluation.variants import FROZEN, PASTED, PASTED_FRAME, PASTED_TRACKED, RESULT
+from refract.evaluation.variants import (
+    FROZEN,
+    PASTED,
+    PASTED_FRAME,
+    PASTED_TRACKED,
+    edit_to_freeze,
+)
 
 
 def with_cheats(case: EditCase) -> EditCase:
@@ -31,8 +37,8 @@ def with_cheats(case: EditCase) -> EditCase:
     clips: dict[str, Callable[[], Frames]] = {
         name: partial(case.clips.__getitem__, name) for name in case.clips
     }
-    if RESULT in clips:
-        clips[FROZEN] = lambda: frozen(case.clips[RESULT])
+    if (edit := edit_to_freeze(clips)) in clips:
+        clips[FROZEN] = lambda: frozen(case.clips[edit])
     if photo is not None:
         clips[PASTED_FRAME] = lambda: np.repeat(photo.pixels[None], len(source), axis=0)
         if region is not None and photo.foreground is not None:

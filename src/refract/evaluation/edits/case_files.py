@@ -21,6 +21,7 @@ from refract.evaluation.variants import (
     PLAIN,
     RESULT,
     SOURCE,
+    edit_to_freeze,
     strength_key,
 )
 from refract.media.image_reading import is_picture
@@ -69,7 +70,7 @@ class CaseFiles:
             "dilate_px": self.dilate_px,
             "whole_photo": self.has_whole_photo,
         }
-        made_of = RESULT if variant == FROZEN else variant
+        made_of = edit_to_freeze(self.clips) if variant == FROZEN else variant
         clip = {"clip": self.digests[made_of]} if made_of in self.clips else {}
         return settings, self._held_against | clip
 

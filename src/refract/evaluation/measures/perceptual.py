@@ -92,4 +92,5 @@ def load_lpips(trunk: Path, device: torch.device) -> Lpips:
         raise InputError(
             f"evaluate.lpips_weights: {trunk} is not torchvision's AlexNet ({error})"
         ) from error
-    return Lpips(network.float().eval().requires_grad_(False).to(device), device)
+    network = network.float().eval().requires_grad_(False)
+    return Lpips(network.to(device, memory_format=torch.channels_last), device)
