@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from refract.evaluation.infrared.class_error import class_errors
@@ -17,19 +18,24 @@ from refract.evaluation.infrared.targets import (
     target_intervals,
 )
 from refract.evaluation.measures.bootstrap import Resampling
+from refract.evaluation.measures.perceptual import Lpips
 from refract.evaluation.measures.set_distance import frechet_distance
+from tests.tiny.lpips import published_lpips
 from tests.tiny.street_pictures import VEHICLE, street_scene, with_moved_vehicles
 
 SCENES = [street_scene(seed) for seed in range(6)]
 TRUTHS = [scene.infrared for scene in SCENES]
+Pictures = Sequence[Gray] | NDArray[np.uint8]
 
 
-def _means(pictures: Sequence[Gray]) -> dict[str, float]:
-    scores = score_pictures(SCENES, {"": pictures}, lambda scene: SceneScorer(scene, None))[""]
+def _means(pictures: Pictures, lpips: Lpips | None = None) -> dict[str, float]:
+    scores = score_pictures(SCENES, {"": list(pictures)}, lambda scene: SceneScorer(scene, lpips))[
+        ""
+    ]
     return {metric: float(np.mean(values)) for metric, values in scores.items()}
 
 
-def _targets(pictures: Sequence[Gray]) -> dict[str, float]:
+def _targets(pictures: Pictures) -> dict[str, float]:
     """Precision, recall and F1; without the first where nothing was made."""
     pairs = zip(TRUTHS, pictures, strict=True)
     counts = [target_counts(find_targets(truth), find_targets(made)) for truth, made in pairs]
@@ -59,11 +65,13 @@ def test_a_constant_beats_an_honest_picture_in_psnr_alone() -> None:
     assert honest["edge_f1"] > 0.4
 
 
-def test_a_blur_wins_psnr_and_loses_the_outlines() -> None:
-    blurred = _means([gaussian_filter(truth, 5) for truth in TRUTHS])
+def test_a_blur_wins_psnr_and_loses_the_outlines_and_lpips_which_a_shift_wins() -> None:
+    blurred = _means([gaussian_filter(truth, 5) for truth in TRUTHS], published_lpips())
     honest = _means(_noisy(35))
     assert blurred["psnr"] > honest["psnr"]
     assert blurred["edge_f1"] < honest["edge_f1"]
+    shifted = _means([np.roll(truth, 4, 1) for truth in TRUTHS], published_lpips())
+    assert shifted["lpips"] < 0.15 < 0.4 < blurred["lpips"]
 
 
 def test_a_shift_hardly_costs_psnr_but_is_told_in_pixels() -> None:
@@ -97,6 +105,18 @@ def test_the_visible_picture_itself_is_no_infrared_picture() -> None:
     assert copied["drift_px"] < 0.3
     assert copied["edge_alignment"] > 1.1, "more like the visible picture than the truth is"
     assert copied["psnr"] < honest["psnr"] and copied["edge_f1"] < honest["edge_f1"]
+
+
+def test_class_means_win_the_targets_and_lose_the_levels_and_a_wrong_map_loses_all() -> None:
+    """Each class painted in its mean level, by the true map and by the next scene's."""
+    there = [(scene.semantic == VEHICLE).all(-1) for scene in SCENES]
+    truths, masks = np.stack(TRUTHS), np.stack(there)
+    painted = np.where(masks, truths[masks].mean(), truths[~masks].mean()).astype(np.uint8)
+    right, wrong, honest = _means(painted), _means(np.roll(painted, 1, 0)), _means(_noisy(15))
+    assert _targets(painted)["target_f1"] == _targets(_noisy(15))["target_f1"] == 1
+    assert right["psnr"] < honest["psnr"] - 3 and right["l1"] > 2 * honest["l1"]
+    assert _targets(np.roll(painted, 1, 0))["target_f1"] < 0.2
+    assert wrong["psnr"] < right["psnr"] - 3 and wrong["edge_f1"] < right["edge_f1"] / 2
 
 
 def test_a_missing_pedestrian_hides_in_l1_and_shows_in_class_l1() -> None:
