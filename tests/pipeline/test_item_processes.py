@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import pytest
 from hypothesis import given
@@ -38,6 +38,7 @@ INFER = {
     "input": None, "samples": 1, "bits": 8,
     "attention_maps": {"regions": [[0, 0, 0.5, 1]], "steps": [0], "scenes": 3},
 }  # fmt: skip
+_T = TypeVar("_T")
 STAGES = ("infer_ir", "extract_ref_banks", "flowalign_edit")
 
 
@@ -167,7 +168,7 @@ def test_forked_items_are_those_of_one_process(
     """Also the count of what was computed, and that nothing is computed twice."""
     forks: list[int] = []
 
-    def counted(work: Callable[[object], int], items: Sequence[object]) -> Iterator[int]:
+    def counted(work: Callable[[object], _T], items: Sequence[object]) -> Iterator[_T]:
         forks.append(len(items))
         return in_forks(work, items)
 

@@ -16,11 +16,10 @@ def measure_side_by_side(
 
     The first one is measured here, so that forked processes share what it imports and loads.
     """
-    with tqdm(desc=name, unit="item", mininterval=1, disable=not count) as bar:
+    with tqdm(total=count, desc=name, unit="item", mininterval=1, disable=not count) as bar:
 
         def compute(place: int, done: Callable[[int], Any]) -> None:
-            before = store.computed
             measure(place)
-            done(store.computed - before)
+            done(1)
 
-        compute_items(range(count), compute, store, bar, lambda: compute(0, bar.update))
+        compute_items(range(count), compute, store, bar, lambda: measure(0))

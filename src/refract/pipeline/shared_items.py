@@ -43,15 +43,15 @@ def compute_items(
             compute(work, bar.update)
         return
 
-    def compute_and_count(work: _T) -> int:
-        before = store.computed
-        compute(work, lambda items: None)
-        return store.computed - before
+    def compute_and_count(work: _T) -> tuple[int, int]:
+        before, done = store.computed, list[int]()
+        compute(work, done.append)
+        return store.computed - before, sum(done)
 
     load()
-    for made in in_forks(compute_and_count, works):
+    for made, done in in_forks(compute_and_count, works):
         store.computed += made
-        bar.update(made)
+        bar.update(done)
 
 
 def grouped(works: Sequence[_T], keys: Callable[[_T], Collection[str]]) -> list[list[_T]]:
