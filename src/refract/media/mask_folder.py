@@ -10,20 +10,23 @@ from refract.media.regions import BoolArray
 from refract.media.video_io import fit_frame
 
 
-def mask_files(folder: Path, frames: int) -> list[Path]:
-    """The first `frames` pictures of a folder, in order of name; InputError if there are fewer."""
+def mask_files(folder: Path, frames: int, first: int = 0) -> list[Path]:
+    """`frames` pictures of a folder from number `first` on, counted from 0 in order of name.
+
+    InputError if there are fewer.
+    """
     paths = sorted(path for path in folder.glob("*") if is_picture(path))
-    if len(paths) < frames:
-        raise InputError(f"{folder}: {len(paths)} masks; {frames} are needed, one a frame")
-    return paths[:frames]
+    if len(paths) < first + frames:
+        raise InputError(f"{folder}: {len(paths)} masks; {first + frames} are needed, one a frame")
+    return paths[first : first + frames]
 
 
-def read_masks(folder: Path, frames: int, height: int, width: int) -> BoolArray:
-    """The first F masks [F, H, W] of a folder, in order of name, fitted like the clip's frames.
+def read_masks(folder: Path, frames: int, height: int, width: int, first: int = 0) -> BoolArray:
+    """Masks [F, H, W] of `frames` frames from number `first` on, fitted like the clip's frames.
 
     Raises InputError for too few pictures and for unreadable ones.
     """
-    return np.stack([read_mask(path, height, width) for path in mask_files(folder, frames)])
+    return np.stack([read_mask(path, height, width) for path in mask_files(folder, frames, first)])
 
 
 def read_mask(path: Path, height: int, width: int) -> BoolArray:
