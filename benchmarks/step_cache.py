@@ -30,6 +30,7 @@ from refract.editing.cases.request import EditRequest, read_source_clip
 from refract.editing.samplers.latent_edit import FlowSettings, edit_latents
 from refract.editing.samplers.source_branch import compute_source_branch, source_velocity_of
 from refract.editing.samplers.wan_velocity import WanVelocity
+from refract.editing.samplers.windows import WindowedVelocity
 from refract.evaluation.measures.image import psnr, to_unit
 from refract.infrared.adapter.adapter_files import read_config
 from refract.infrared.inference.generator import InfraredGenerator, PictureSettings
@@ -74,7 +75,7 @@ class CachedEdit:
 
     def latents(self, threshold: float | None) -> torch.Tensor:
         settings = replace(self.settings, cache_threshold=threshold)
-        velocity = WanVelocity(self.transformer, self.contexts)
+        velocity = WindowedVelocity(WanVelocity(self.transformer, self.contexts), settings.windowed)
         with step_cache(self.transformer, threshold):
             source = compute_source_branch(
                 source_velocity_of(velocity, settings.algorithm.source, settings.source_guidance),

@@ -10,6 +10,7 @@ from backbones.video.clips import to_bytes
 from backbones.worlds.tabletop import (
     CLASSES,
     COLOURS,
+    FRAMES,
     PATTERNS,
     Product,
     Scene,
@@ -43,9 +44,14 @@ class Pair:
 
 
 def _rendered(
-    source: Product, target: Product, scene: Scene, prompt: str, rng: np.random.Generator
+    source: Product,
+    target: Product,
+    scene: Scene,
+    prompt: str,
+    rng: np.random.Generator,
+    frames: Sequence[float] = range(FRAMES),
 ) -> Pair:
-    before, after = render(source, scene), render(target, scene)
+    before, after = render(source, scene, frames), render(target, scene, frames)
     return Pair(
         source_prompt=describe(source, scene),
         target_prompt=prompt,
@@ -73,14 +79,14 @@ def far_colours(colour: str) -> list[str]:
     return [name for name, rgb in COLOURS.items() if np.linalg.norm(own - rgb) > _FAR]
 
 
-def draw_recolouring(index: int, seed: int) -> Pair:
-    """Another colour and pattern of the same class, which the prompt alone names."""
+def draw_recolouring(index: int, seed: int, frames: Sequence[float] = range(FRAMES)) -> Pair:
+    """Another colour and pattern of the same class; the prompt names the class alone."""
     rng = np.random.default_rng([seed, _RECOLOUR_STREAM, index])
     source, scene = draw_product(rng, CLASSES[index % len(CLASSES)]), draw_scene(rng)
     pattern = str(rng.choice([name for name in PATTERNS if name != source.pattern]))
     colour = str(rng.choice(far_colours(source.colour)))
     target = draw_product(rng, source.category, colour, pattern)
-    return _rendered(source, target, scene, name_class(target, scene), rng)
+    return _rendered(source, target, scene, name_class(target, scene), rng, frames)
 
 
 def stack_videos(pairs: Sequence[Pair]) -> NDArray[np.uint8]:

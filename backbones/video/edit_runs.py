@@ -16,9 +16,14 @@ from refract.editing.reference.extraction import extract_bank
 from refract.editing.samplers.edited_words import edited_tokens
 from refract.editing.samplers.latent_edit import FlowSettings, RegionSettings, edit_latents
 from refract.editing.samplers.noise_levels import edit_sigmas
-from refract.editing.samplers.source_branch import SourceBranch, compute_source_branch
+from refract.editing.samplers.source_branch import (
+    SourceBranch,
+    compute_source_branch,
+    source_velocity_of,
+)
 from refract.editing.samplers.velocity import Prompt
 from refract.editing.samplers.wan_velocity import WanVelocity
+from refract.editing.samplers.windows import Windowed, WindowedVelocity
 from refract.media.product_foreground import product_tokens, separate_product
 from refract.models.wan import WanModel
 from refract.models.wan_latents import encode_frames
@@ -29,7 +34,8 @@ from refract.params.ref_bank import BankParams
 class Flow:
     """Settings of FlowAlign, as in section flowalign of params.yaml.
 
-    region: its section `region`, None for one zeta everywhere.
+    region: its section `region`, None for one zeta everywhere. windowed: how longer clips are
+    divided.
     """
 
     steps: int
@@ -38,6 +44,7 @@ class Flow:
     zeta: float
     shift: float
     region: Mapping[str, Any] | None = None
+    windowed: Windowed | None = None
 
     def at(self, seed: int, tokens: Mapping[str, Sequence[int]] | None = None) -> FlowSettings:
         """tokens: of the edited words, where there is a region."""
@@ -47,7 +54,9 @@ class Flow:
             assert tokens is not None, "a region needs the tokens of the edited words"
             facts = {key: self.region[key] for key in ("layers", "threshold", "zeta_outside")}
             region = RegionSettings(tokens, **facts)
-        return FlowSettings(sigmas, self.guidance, self.zeta, seed, region=region)
+        return FlowSettings(
+            sigmas, self.guidance, self.zeta, seed, region=region, windowed=self.windowed
+        )
 
 
 class Editor:
@@ -63,6 +72,7 @@ class Editor:
                 {
                     "source": encode_text(encoder, tokenizer, [source]),
                     "target": encode_text(encoder, tokenizer, [target]),
+                    "negative": encode_text(encoder, tokenizer, [""]),
                 }
                 for source, target in prompts
             ]
@@ -77,11 +87,12 @@ class Editor:
         return flow.at(seed, tokens)
 
     def source(self, index: int, settings: FlowSettings) -> SourceBranch:
-        velocity = WanVelocity(self.model.transformer, self.contexts[index])
-        x_src = self.latents[index : index + 1]
-        return compute_source_branch(
-            velocity.at_source, x_src, settings.sigmas, settings.seed, torch.float32
+        velocity = WindowedVelocity(
+            WanVelocity(self.model.transformer, self.contexts[index]), settings.windowed
         )
+        evaluate = source_velocity_of(velocity, settings.algorithm.source, settings.source_guidance)
+        x_src = self.latents[index : index + 1]
+        return compute_source_branch(evaluate, x_src, settings.sigmas, settings.seed, torch.float32)
 
     def plain(self, index: int, source: SourceBranch, settings: FlowSettings) -> Tensor:
         return edit_latents(self.model.transformer, self.contexts[index], source, settings)

@@ -9,6 +9,7 @@ Coordinates: x right and y down, the frame spans [-0.5, 0.5] in both; u, v are t
 axes in units of its radius. Colours are RGB in 0..1.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -223,7 +224,7 @@ def _albedo(product: Product, u: Array, v: Array) -> Array:
     )
 
 
-def _pose(scene: Scene, frame: int) -> tuple[float, float, float, float]:
+def _pose(scene: Scene, frame: float) -> tuple[float, float, float, float]:
     """Centre x, y, angle and zoom of the product in a frame."""
     t = frame / (FRAMES - 1) - 0.5
     x, y, angle, zoom = scene.x, scene.y, scene.angle, 1.0
@@ -251,7 +252,7 @@ def _blend(image: Array, share: Array, colour: Array | Colour) -> Array:
 
 
 def _render_frame(
-    product: Product, scene: Scene, frame: int, grid: tuple[Array, Array]
+    product: Product, scene: Scene, frame: float, grid: tuple[Array, Array]
 ) -> tuple[Array, Array]:
     x, y = grid
     centre_x, centre_y, angle, zoom = _pose(scene, frame)
@@ -281,13 +282,26 @@ def _render_frame(
 def render(
     product: Product,
     scene: Scene,
-    frames: Sequence[int] = range(FRAMES),
+    frames: Sequence[float] = range(FRAMES),
     frame_px: int = FRAME_PX,
 ) -> Clip:
-    """The asked frames of a clip of `FRAMES` frames, with the mask of the product."""
+    """The asked frames of a clip of `FRAMES` frames, with the mask of the product.
+
+    frames: may lie between whole ones, and return, as those of `swing` do.
+    """
     grid = _grid(frame_px)
     images, masks = zip(*(_render_frame(product, scene, i, grid) for i in frames), strict=True)
     return Clip(np.stack(images).astype(np.float32), np.stack(masks).astype(np.float32))
+
+
+def swing(count: int, period: float = 3.0 * FRAMES) -> list[float]:
+    """Frames of a longer clip, in which the motion goes forth and back.
+
+    It starts at rest in the first of `FRAMES` frames; a period is one way forth and back, in the
+    middle of which the product moves as fast as in a clip of its own length.
+    """
+    way = (FRAMES - 1) / 2
+    return [way - way * math.cos(2 * math.pi * index / period) for index in range(count)]
 
 
 def packshot(rng: np.random.Generator, product: Product, frame_px: int = FRAME_PX) -> Clip:

@@ -39,7 +39,8 @@ COMMON: dict[str, Any] = {
     "seed": 1, "flowalign.steps": 5, "flowalign.shift": 2.0, "flowalign.frames": 9,
     "flowalign.width": 64, "flowalign.height": 48, "flowalign.negative_prompt": "a ball",
     "case.target_prompt": "a blue mug", "video_model.dtype": "bfloat16",
-    "video_model.max_sequence_length": 9,
+    "video_model.max_sequence_length": 9, "flowalign.window.frames": 5,
+    "flowalign.window.overlap": 4,
 }  # fmt: skip
 OWN: dict[str, dict[str, Any]] = {
     "flowedit": {
@@ -164,7 +165,8 @@ def test_clips_are_what_the_samplers_make(shop: Workshop, model: Path) -> None:
         assert np.array_equal(clip.frames, decode_frames(wan.vae, latents)), name
         assert clip.fps == 8.0
     facts = case_info(shop, "cup")
-    shared = {"steps": 4, "shift": 1.0, "negative_prompt": "a ball"}
+    window = {"frames": None, "overlap": 0}
+    shared = {"steps": 4, "shift": 1.0, "negative_prompt": "a ball", "window": window}
     assert facts["baselines"] == {
         "flowedit": {**shared, "strength": 1.0, "guidance": 2.0, "source_guidance": 1.2},
         "sdedit": {**shared, "strength": 0.5, "guidance": 4.0},

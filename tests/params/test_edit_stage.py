@@ -47,6 +47,13 @@ def changed(document: dict[str, Any], **changes: Any) -> dict[str, Any]:
         ({"flowalign__ref_frame_schedule": [1.0]}, "must be constant or a list of 2 to 64"),
         ({"flowalign__ref_frame_schedule": [1.0, -1.0]}, "each 0 to 10"),
         ({"flowalign__ref_frame_schedule": [1.0, True]}, "each 0 to 10"),
+        ({"flowalign__window__frames": 16}, "flowalign.window.frames = 16: must be 4k + 1"),
+        ({"flowalign__window__overlap": 6}, "flowalign.window.overlap = 6: must be"),
+        (
+            {"flowalign__window__frames": 17, "flowalign__window__overlap": 16},
+            "flowalign.window: overlap = 16: must be less than the frames that a window adds, with "
+            "frames = 17 at most 12",
+        ),
         ({"flowalign__region__words": []}, "flowalign.region.words = []"),
         ({"flowalign__region__words": "mug"}, "flowalign.region.words = 'mug': must be a list"),
         ({"flowalign__region__zeta_outside": 2.0}, "flowalign.region.zeta_outside = 2.0"),

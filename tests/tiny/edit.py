@@ -40,6 +40,7 @@ class Workshop:
                 "frames": FRAMES, "width": WIDTH, "height": HEIGHT, "ref_guidance": 2.0,
                 "ref_rope": "before", "ref_frame_schedule": "constant", "ref_steps": [0.0, 1.0],
                 "strength_curve": [0.5, 1.0],
+                "window": {"frames": None, "overlap": 0},
                 "region": {
                     "zeta_outside": None, "words": None, "layers": "all", "threshold": 0.5,
                 },

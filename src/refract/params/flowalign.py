@@ -18,8 +18,8 @@ SourceGuidanceScale = Annotated[
 ]
 
 
-def _check_frames(frames: int) -> int:
-    if frames % 4 != 1:
+def _check_frames(frames: int | None) -> int | None:
+    if frames is not None and frames % 4 != 1:
         raise ValueError("must be 4k + 1 (the video VAE packs 4 frames a latent after the first)")
     return frames
 
@@ -50,6 +50,28 @@ def _check_schedule(schedule: object) -> str | tuple[float, ...]:
         if numbers:
             return tuple(float(factor) for factor in schedule)
     raise ValueError("must be constant or a list of 2 to 64 factors of ref_strength, each 0 to 10")
+
+
+class EditWindow(Section):
+    """Windows over the latent frames, in which a clip longer than one is edited, in its frames."""
+
+    frames: Annotated[
+        int | None,
+        Field(ge=5, le=1025, description="frames that a pass shows, 4k + 1; null for all of them"),
+        AfterValidator(_check_frames),
+    ]
+    overlap: Annotated[
+        int, Field(ge=0, le=1020, multiple_of=4, description="frames that neighbours share")
+    ]
+
+    @model_validator(mode="after")
+    def _check_overlap(self) -> Self:
+        if self.frames is not None and self.overlap > self.frames - 5:
+            raise ValueError(
+                f"overlap = {self.overlap}: must be less than the frames that a window adds, with "
+                f"frames = {self.frames} at most {self.frames - 5}"
+            )
+        return self
 
 
 class EditRegion(Section):
@@ -131,6 +153,7 @@ class FlowAlign(VideoGrid):
         Field(ge=1, le=1025, description="frames of a clip, 4k + 1"),
         AfterValidator(_check_frames),
     ]
+    window: EditWindow
     region: EditRegion
     ref_guidance: Annotated[float, Field(ge=0, le=100, description="w_ref, of ref_branches guided")]
     ref_rope: Annotated[

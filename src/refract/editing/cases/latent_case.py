@@ -22,6 +22,7 @@ from refract.editing.samplers.source_branch import (
 )
 from refract.editing.samplers.velocity import Prompt
 from refract.editing.samplers.wan_velocity import WanVelocity
+from refract.editing.samplers.windows import Windowed, WindowedVelocity
 from refract.media.video_io import Clip, read_clip, write_clip
 from refract.models.step_cache import step_cache
 from refract.models.wan import WanModel
@@ -59,6 +60,7 @@ class LatentCaseEdit:
             flow.source_guidance,
             self._region(),
             self.model.options.cache_threshold,
+            self._windowed(),
         )
 
     @cached_property
@@ -77,7 +79,9 @@ class LatentCaseEdit:
     def write_source(self, folder: Path) -> None:
         """Fit the clip to the frame, encode it and evaluate v_q at every step."""
         settings, clip = self.settings, read_source_clip(self.model, self.request)
-        velocity = WanVelocity(self.model.transformer, self.contexts)
+        velocity = WindowedVelocity(
+            WanVelocity(self.model.transformer, self.contexts), settings.windowed
+        )
         with step_cache(self.model.transformer, settings.cache_threshold):
             branch = compute_source_branch(
                 source_velocity_of(velocity, settings.algorithm.source, settings.source_guidance),
@@ -119,6 +123,12 @@ class LatentCaseEdit:
         if self.request.is_baseline:
             return f"flowalign.baselines.{self.request.sampler}.guidance"
         return "flowalign.guidance, ref_strength or flowalign.zeta"
+
+    def _windowed(self) -> Windowed | None:
+        window = self.request.params.flowalign.window
+        if window.frames is None:
+            return None
+        return Windowed(1 + (window.frames - 1) // 4, window.overlap // 4)
 
     def _region(self) -> RegionSettings | None:
         params, case = self.request.params, self.request.case

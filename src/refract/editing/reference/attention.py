@@ -20,10 +20,12 @@ from torch import Tensor
 from refract.base.errors import InputError
 from refract.editing.reference.bank import ReferenceBank
 from refract.editing.reference.frame_schedule import FrameSchedule
+from refract.editing.reference.joint_attention import Strength
 from refract.editing.reference.modes import INJECTIONS, Injection, restyle
 from refract.editing.reference.placed import PlacedReference, Rope, heads_first
 from refract.editing.samplers.layer_choice import chosen_layers
 from refract.editing.samplers.velocity import Branch
+from refract.editing.samplers.windows import Window
 from refract.models.wan_rope import rotate
 
 Branches = Literal["target", "edited", "all", "guided"]
@@ -42,6 +44,7 @@ class ActiveReference:
 
     present: False where nothing is injected: strength 0, no layer, an empty bank or none.
     branch: the velocity being evaluated, see `at`. A caller who knows no branches leaves it.
+    window: the part of the clip being shown; None for all of it.
     enabled: False switches the reference off for a while, e.g. outside `ref_steps`.
     """
 
@@ -49,14 +52,15 @@ class ActiveReference:
     present: bool
     branch: Branch
     enabled: bool = True
+    window: Window | None = None
 
-    def at(self, branch: Branch) -> None:
-        """Name the velocity that the next forward pass evaluates.
+    def at(self, branch: Branch, window: Window | None = None) -> None:
+        """Name the velocity that the next forward pass evaluates, and what of the clip it shows.
 
         `source` is v(q, source prompt), `edited` v(p, source prompt), `target` v(p, target prompt)
         and `reference` v(p, target prompt) once more, for a guidance of the reference's own.
         """
-        self.branch = branch
+        self.branch, self.window = branch, window
 
     @property
     def visible(self) -> bool:
@@ -103,7 +107,10 @@ class ReferenceAttnProcessor:
             out = self._injected_output(attn, hidden_states, *rotary_emb)
         if not self.injection.restyles:
             return out
-        return restyle(out, *self.placed.statistics(self.layer, out), self.placed.strength)
+        return restyle(out, *self.placed.statistics(self.layer, out), self._strength(out))
+
+    def _strength(self, like: Tensor) -> Strength:
+        return self.placed.strength(self.active.window, like.device)
 
     def _injected_output(
         self, attn: Any, hidden_states: Tensor, cos_table: Tensor, sin_table: Tensor
@@ -118,7 +125,7 @@ class ReferenceAttnProcessor:
             x.expand(len(q), -1, -1, -1) for x in self.placed.keys_values(self.layer, q)
         )
         assert self.injection.attend is not None
-        return self.injection.attend(q, k, v, k_ref, v_ref, self.placed.strength)
+        return self.injection.attend(q, k, v, k_ref, v_ref, self._strength(q))
 
     def _stock_output(self, *args: Any, **kwargs: Any) -> Tensor:
         """The output without a reference, with a backend that was set meanwhile passed on."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from refract.editing.reference.bank import ReferenceBank
 from refract.editing.reference.frame_schedule import FrameSchedule, frame_factors
 from refract.editing.reference.joint_attention import Strength
+from refract.editing.samplers.windows import Window, whole
 from refract.models.wan_rope import TokenGrid, rotary_at, rotate
 
 Rope = Literal["before", "frame0", "after", "none"]
@@ -29,7 +30,7 @@ class PlacedReference:
         self.bank, self.rope, self.table = bank, rope, table
         self.base_strength, self.schedule = strength, schedule
         self._grid: TokenGrid | None = None
-        self._strength: Strength = strength
+        self._strengths: dict[Window, Strength] = {}
         self._ready: dict[tuple[int, torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
 
     def note_grid(self, _module: nn.Module, args: tuple[Any, ...]) -> None:
@@ -40,7 +41,7 @@ class PlacedReference:
         if grid != self._grid:
             self._grid = grid
             self._ready.clear()
-            self._strength = self._strength_over(grid, args[0].device)
+            self._strengths.clear()
 
     def keys_values(self, layer: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """Key and value (1, heads, tokens, head_dim) of a layer, typed and placed like `like`."""
@@ -64,21 +65,32 @@ class PlacedReference:
         pair = self.bank.statistics[layer]
         return pair["mean"].to(like.device), pair["deviation"].to(like.device)
 
-    @property
-    def strength(self) -> Strength:
-        """A number, or (tokens of the clip, 1) where it varies over the frames."""
-        return self._strength
+    def strength(self, window: Window | None, device: torch.device) -> Strength:
+        """A number, or (tokens shown, 1) where it varies over the frames.
 
-    def _strength_over(self, grid: TokenGrid, device: torch.device) -> Strength:
-        factors = frame_factors(self.schedule, grid.frames)
+        window: the part of the clip that is shown, None for all of it. The schedule runs over the
+            whole clip.
+        """
+        window = window or whole(self._known_grid.frames)
+        if window not in self._strengths:
+            self._strengths[window] = self._strength_over(window, device)
+        return self._strengths[window]
+
+    def _strength_over(self, window: Window, device: torch.device) -> Strength:
+        factors = frame_factors(self.schedule, window.length)
         if factors is None:
             return self.base_strength
-        by_token = factors.repeat_interleave(grid.rows * grid.columns)[:, None]
+        _, rows, columns = self._known_grid
+        by_token = factors[window.frames].repeat_interleave(rows * columns)[:, None]
         return (self.base_strength * by_token).to(device)
 
-    def _positions(self) -> Tensor:
+    @property
+    def _known_grid(self) -> TokenGrid:
         assert self._grid is not None, "the rotary module runs before the first block"
-        frame = {"before": -1, "frame0": 0, "after": self._grid.frames}[self.rope]
+        return self._grid
+
+    def _positions(self) -> Tensor:
+        frame = {"before": -1, "frame0": 0, "after": self._known_grid.frames}[self.rope]
         frames = torch.full((self.bank.tokens, 1), float(frame))
         return torch.cat([frames, self.bank.positions.cpu()], dim=1)
 

@@ -18,6 +18,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from refract.base.errors import InputError
+from refract.editing.samplers.windows import Window, whole
 from refract.models.wan_rope import TokenGrid
 
 _ROWS = 2048  # video tokens whose attention to all of the text is in memory at a time
@@ -50,7 +51,7 @@ class _WordMap:
 
     def __init__(self, words: Sequence[int]) -> None:
         self.words = tuple(words)
-        self._layers: list[Tensor] = []  # of the step at hand, (batch, n) each
+        self._layers: dict[int, Tensor] = {}  # of the step at hand: layer -> (batch, f, places)
         self.restart()
 
     def restart(self) -> None:
@@ -62,15 +63,19 @@ class _WordMap:
         """Forget the step at hand."""
         self._layers.clear()
 
-    def add(self, share: Tensor) -> None:
-        """Take the attention (batch, n) of a layer into the step at hand."""
-        self._layers.append(share)
+    def add(self, layer: int, share: Tensor, window: Window) -> None:
+        """Take the attention (batch, n) of a layer in one window into the step at hand."""
+        share = share.unflatten(1, (len(window.frames), -1))
+        if layer not in self._layers:
+            batch, _, places = share.shape
+            self._layers[layer] = share.new_zeros(batch, window.length, places)
+        window.add(share, self._layers[layer], 1)
 
     def close_step(self) -> None:
         """The step at hand is over; one in which nothing was recorded does not count."""
         if not self._layers:
             return
-        scaled = _unit(torch.stack(self._layers).mean((0, 1)))
+        scaled = _unit(torch.stack(list(self._layers.values())).mean((0, 1)).flatten())
         self._layers.clear()
         self._sum = scaled if self._sum is None else self._sum + scaled
         self._steps += 1
@@ -90,7 +95,9 @@ def _unit(x: Tensor) -> Tensor:
 class EditedRegion:
     """The region of the edited words as far as the passes up to now tell, and its zeta.
 
-    Tell `at` which velocity comes before each forward pass, and ask for `zeta` once a step.
+    Tell `at` which velocity comes before each forward pass, and ask for `zeta` once a step. Of a
+    clip shown in windows the maps are put together, blended as its velocities are, before they are
+    scaled and meet the threshold.
     """
 
     def __init__(
@@ -107,18 +114,19 @@ class EditedRegion:
             branch: _WordMap(tokens.get(prompt, ())) for branch, prompt in _PROMPT_OF.items()
         }
         self._branch: str | None = None
+        self._window: Window | None = None
         self._grid: TokenGrid | None = None
         self._device = torch.device("cpu")
         self._mask: Tensor | None = None
 
-    def at(self, branch: str) -> None:
-        """Name the velocity that the next forward pass evaluates.
+    def at(self, branch: str, window: Window | None = None) -> None:
+        """Name the velocity that the next forward pass evaluates, and what of the clip it shows.
 
         `edited`, v(p, source prompt), and `target`, v(p, target prompt), are recorded. The others
         are not: v(q, source prompt) is replayed in most edits, and v_ref(p, target prompt) shows
         what the reference draws.
         """
-        self._branch = branch
+        self._branch, self._window = branch, window
 
     def zeta(self, step: int, _sigma: float) -> Tensor:
         """Close a step and give FlowAlign's zeta (1, 1, f, h, w) for it, of latent pixels, float32.
@@ -156,12 +164,19 @@ class EditedRegion:
         """Forward pre-hook of the model's rotary module: its input has the latent's shape."""
         frames, height, width = args[0].shape[2:]
         p_t, p_h, p_w = self.patch_size
-        grid = TokenGrid(frames // p_t, height // p_h, width // p_w)
+        self._window = self._window or whole(frames // p_t)
+        grid = TokenGrid(self._window.length, height // p_h, width // p_w)
         if grid != self._grid:
             for word_map in self._maps.values():
                 word_map.restart()
                 word_map.drop_step()
         self._grid, self._device = grid, args[0].device
+
+    def record(self, layer: int, query: Tensor, key: Tensor, heads: int) -> None:
+        """Take a layer's attention in the pass at hand into its map."""
+        word_map = self.listening
+        assert word_map is not None and self._window is not None, "the rotary module runs first"
+        word_map.add(layer, word_attention(query, key, heads, word_map.words), self._window)
 
     @property
     def listening(self) -> _WordMap | None:
@@ -173,8 +188,8 @@ class EditedRegion:
 class _LayerTap:
     """Takes query and key of a block's cross-attention where the model itself has formed them."""
 
-    def __init__(self, attn: Any, region: EditedRegion) -> None:
-        self._heads, self._region = attn.heads, region
+    def __init__(self, layer: int, attn: Any, region: EditedRegion) -> None:
+        self._layer, self._heads, self._region = layer, attn.heads, region
         self._query: Tensor | None = None
 
     def keep_query(self, _norm: nn.Module, _args: Any, query: Tensor) -> None:
@@ -184,9 +199,8 @@ class _LayerTap:
     def record(self, _norm: nn.Module, _args: Any, key: Tensor) -> None:
         """Forward hook of `norm_k`, which comes after `norm_q`; it changes nothing."""
         query, self._query = self._query, None
-        word_map = self._region.listening
-        if query is not None and word_map is not None:
-            word_map.add(word_attention(query, key, self._heads, word_map.words))
+        if query is not None:
+            self._region.record(self._layer, query, key, self._heads)
 
 
 def _check_choices(
@@ -251,7 +265,7 @@ def edited_region(
         hooks.callback(handle.remove)
         for layer in sorted(layers):
             attn = blocks[layer].attn2
-            tap = _LayerTap(attn, region)
+            tap = _LayerTap(layer, attn, region)
             for norm, hook in ((attn.norm_q, tap.keep_query), (attn.norm_k, tap.record)):
                 hooks.callback(norm.register_forward_hook(hook).remove)
         yield region

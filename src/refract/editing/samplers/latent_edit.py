@@ -14,6 +14,7 @@ from refract.editing.samplers.registry import SAMPLERS, Sampler
 from refract.editing.samplers.source_branch import SourceBranch, source_velocity_of
 from refract.editing.samplers.velocity import Prompt, SourceVelocity
 from refract.editing.samplers.wan_velocity import Listener, WanVelocity
+from refract.editing.samplers.windows import Windowed, WindowedVelocity
 from refract.models.step_cache import step_cache
 
 
@@ -36,6 +37,7 @@ class FlowSettings:
 
     source_guidance: classifier-free guidance of a guided source branch. cache_threshold: of
     `step_cache`; a region has to be None with it, since a skipped layer shows nothing.
+    windowed: how a clip longer than one window is divided; None for one pass over all of it.
     """
 
     sigmas: Sequence[float]
@@ -46,6 +48,7 @@ class FlowSettings:
     source_guidance: float = 1.0
     region: RegionSettings | None = None
     cache_threshold: float | None = None
+    windowed: Windowed | None = None
 
     @property
     def algorithm(self) -> Sampler:
@@ -67,7 +70,7 @@ def edit_latents(
     """Edited latents (1, c, f, h, w); with only the positional arguments the plain edit.
 
     Args:
-        listeners: told before each forward pass which velocity it is.
+        listeners: told before each forward pass which velocity it is, and of which window.
         ref_guidance, share_first_source, on_step: see `sample_flowalign`.
         live_source: evaluate v_q afresh, where it too sees the reference, instead of replaying it.
     """
@@ -76,7 +79,7 @@ def edit_latents(
         step_cache(transformer, settings.cache_threshold),
     ):
         heard = (*listeners, region.at) if region else listeners
-        velocity = WanVelocity(transformer, contexts, *heard)
+        velocity = WindowedVelocity(WanVelocity(transformer, contexts, *heard), settings.windowed)
         options: dict[str, Any] = {
             "guidance": settings.guidance,
             "generator": torch.Generator().manual_seed(settings.seed),
@@ -94,7 +97,7 @@ def edit_latents(
         return settings.algorithm.sample(velocity, source.x_src, settings.sigmas, **options)
 
 
-def _live(velocity: WanVelocity, settings: FlowSettings) -> SourceVelocity:
+def _live(velocity: WindowedVelocity, settings: FlowSettings) -> SourceVelocity:
     evaluate = source_velocity_of(velocity, settings.algorithm.source, settings.source_guidance)
     assert evaluate is not None, "asked for by samplers with a source branch alone"
     return lambda _step, q, sigma: evaluate(q, sigma)

@@ -10,7 +10,7 @@ from refract.editing.samplers.flowedit import sample_flowedit
 from refract.editing.samplers.sdedit import sample_sdedit
 from refract.editing.samplers.source_branch import SourceGuidance
 
-SCHEDULE = ("steps", "strength", "shift")
+_EVERY = ("steps", "strength", "shift", "window")
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Sampler:
         """The settings that its source branch depends on."""
         if self.source == "none":
             return ()
-        return SCHEDULE if self.source == "unguided" else (*SCHEDULE, *_GUIDED)
+        return _EVERY if self.source == "unguided" else (*_EVERY, *_GUIDED)
 
     @property
     def reads_negative(self) -> bool:
@@ -47,5 +47,5 @@ _GUIDED = ("source_guidance", "negative_prompt")
 SAMPLERS: dict[str, Sampler] = {
     "flowalign": Sampler(sample_flowalign, "unguided", ("guidance", "zeta", "region")),
     "flowedit": Sampler(sample_flowedit, "guided", ("guidance", "negative_prompt")),
-    "sdedit": Sampler(sample_sdedit, "none", (*SCHEDULE, "guidance", "negative_prompt")),
+    "sdedit": Sampler(sample_sdedit, "none", (*_EVERY, "guidance", "negative_prompt")),
 }

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from refract.editing.samplers.noise_levels import noised_sources
-from refract.editing.samplers.wan_velocity import WanVelocity
+from refract.editing.samplers.windows import PassVelocity, WindowedVelocity
 
 # How v_q is guided; `none` is a sampler without a source branch.
 SourceGuidance = Literal["none", "unguided", "guided"]
@@ -64,7 +64,7 @@ def compute_source_branch(
 
 
 def source_velocity_of(
-    velocity: WanVelocity, kind: SourceGuidance, guidance: float
+    velocity: WindowedVelocity | PassVelocity, kind: SourceGuidance, guidance: float
 ) -> Callable[[Tensor, float], Tensor] | None:
     """v_q(q, sigma) as a sampler takes it, None without a source branch.
 
