@@ -53,6 +53,7 @@ class Workshop:
                     "path": None, "revision": None, "conditioning_scale": 1.0, "dilate_px": 2,
                 },
             },
+            "deliver": {"final": False, "composite": True, "feather": 0.02, "quality": 12},
         }  # fmt: skip
 
     @property

@@ -16,7 +16,7 @@ from refract.params.section import FileName, Section, SectionType, check_banned_
 _CASE_ID = re.compile(r"[a-z][a-z0-9_-]{0,99}")
 OVERRIDABLE = (
     "seed", "ref_strength", "ref_timesteps", "ref_layers", "ref_mode", "ref_branches",
-    "ref_bank", "flowalign",
+    "ref_bank", "flowalign", "deliver",
 )  # fmt: skip
 INFRARED_REFERENCE = "infer_ir"  # as `target_image`: the infrared translation of the first frame
 

@@ -4,6 +4,7 @@ from typing import Self
 
 from pydantic import model_validator
 
+from refract.params.deliver import Deliver
 from refract.params.flowalign import FlowAlign
 from refract.params.models import VideoModelParams
 from refract.params.reference import RefBranches, RefLayers, RefMode, RefStrength
@@ -18,6 +19,7 @@ class EditParams(Section):
     ref_branches: RefBranches
     video_model: VideoModelParams
     flowalign: FlowAlign
+    deliver: Deliver
 
     @model_validator(mode="after")
     def _check_step_cache(self) -> Self:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from refract.base.errors import InputError
 from refract.base.yaml_files import read_yaml
+from refract.params.deliver import Deliver
 from refract.params.evaluate import Evaluate
 from refract.params.explain import unknown_key
 from refract.params.flowalign import FlowAlign
@@ -32,6 +33,7 @@ class Params(Section):
     infer_ir: InferIr
     ref_bank: RefBank
     flowalign: FlowAlign
+    deliver: Deliver
     evaluate: Evaluate
 
 
