@@ -1,18 +1,17 @@
 """Clips that are none, and clips of kinds that an editor may well be given."""
 
 import random
-import subprocess
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import imageio_ffmpeg
 import numpy as np
 
 from tests.faults.malformed_case import Case, Handled, refused
 from tests.faults.malformed_images import encoded
 from tests.faults.malformed_picture_kinds import quarters
+from tests.tiny.clips import ffmpeg
 from tests.tiny.world import CASE, CLIP, FRAMES, HEIGHT, WIDTH, World, moving_square
 
 BROKEN = "clips: damaged, or none at all"
@@ -50,19 +49,6 @@ def _replace(world: World, file: str, write: Callable[[Path], object]) -> None:
 def _no_first_frame(world: World) -> None:
     world.case("target_image", '"infer_ir"')
     world.put(CLIP, b"no clip")
-
-
-def ffmpeg(path: Path, *arguments: str, frames: np.ndarray | None = None, rate: str = "8") -> None:
-    """Write `path` anew from raw frames [F, H, W, 3 or 4] or from what the arguments name."""
-    path.unlink(missing_ok=True)
-    source: list[str] = []
-    if frames is not None:
-        form = "rgba" if frames.shape[-1] == 4 else "rgb24"
-        shape = f"{frames.shape[2]}x{frames.shape[1]}"
-        source = ["-f", "rawvideo", "-pix_fmt", form, "-s", shape, "-r", rate, "-i", "-"]
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *source, *arguments]
-    given = None if frames is None else np.ascontiguousarray(frames).tobytes()
-    subprocess.run([*command, str(path)], input=given, check=True, capture_output=True)
 
 
 def _of_size(height: int, width: int) -> Callable[[Path], None]:
@@ -153,15 +139,15 @@ def _odd_clips() -> dict[str, _Clip]:
     square, high = moving_square(), moving_square(FRAMES, 120, 60)
     fitted = np.stack([fit_frame(frame, WIDTH, HEIGHT) for frame in high])
     odd = moving_square(FRAMES, 33, 49)
-    odd_fitted = np.stack([fit_frame(frame, WIDTH, HEIGHT) for frame in odd])
+    even = odd[:, :32, :48]
+    even_fitted = np.stack([fit_frame(frame, WIDTH, HEIGHT) for frame in even])
     clear = np.concatenate([square, np.full((*square.shape[:3], 1), 90, np.uint8)], -1)
     turned = np.ascontiguousarray(np.rot90(square, axes=(1, 2)))  # counterclockwise
     lossless = ("-c:v", "ffv1", "-pix_fmt", "gbrp")
     h264 = ("-c:v", "libx264", "-qp", "0", "-pix_fmt", "yuv444p")
-    slow = np.stack([square[place] for place in (0, 1, 1, 2, 2)])
     return {
         "portrait: covered and cropped": _Clip(_writer(high, *lossless), fitted),
-        "33 x 49: covered and cropped": _Clip(_writer(odd, *lossless), odd_fitted),
+        "33 x 49: even, covered and cropped": _Clip(_writer(odd, *lossless), even_fitted),
         "alpha: dropped": _Clip(_writer(clear, "-c:v", "ffv1", "-pix_fmt", "bgra"), square),
         "longer than the edit: its first frames": _Clip(_writer(moving_square(40), *lossless),
         square),
@@ -171,7 +157,7 @@ def _odd_clips() -> dict[str, _Clip]:
         "with sound": _Clip(_with_sound, square),
         "a rotation of 90 degrees: as a player shows it": _Clip(
             _rotated(turned, *h264), square, 3),
-        "a variable rate: a constant one, frames repeated": _Clip(_variable(square), slow),
+        "a variable rate: each frame once": _Clip(_variable(square), square),
         "gray": _Clip(_writer(square, "-c:v", "ffv1", "-pix_fmt", "gray"), _gray(square), 3),
         "10 bits": _Clip(_writer(square, "-c:v", "ffv1", "-pix_fmt", "gbrp10le"), square, 1),
     }  # fmt: skip

@@ -23,10 +23,7 @@ ALLOWED: dict[str, set[str]] = {
         "product.clip_micro_i", "product.clip_micro_i_crop", "product.clip_micro_t",
     },
     # Flags of ffmpeg's scaler
-    "src/refract/media/webm.py": {
-        "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int+bitexact"
-    },
-    "src/refract/media/video_io.py": {"lanczos+accurate_rnd+full_chroma_int+bitexact"},
+    "src/refract/media/ffmpeg.py": {"lanczos+accurate_rnd+full_chroma_int+bitexact"},
 }  # fmt: skip
 # Functions and keywords of libraries.
 _LIBRARY = {"torch.full", "np.full", "keyword full", "torch.full_like", "np.full_like"}

@@ -5,13 +5,9 @@ from typing import Literal
 
 from einops import repeat
 
-from refract.media.video_io import Clip, encode
+from refract.media.ffmpeg import BT709, encode
+from refract.media.video_io import Clip
 
-_COLOURS = [  # untagged, they are read as BT.601 by one browser and as BT.709 by the next
-    "-vf", "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int+bitexact",
-    "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709",
-    "-color_range", "tv",
-]  # fmt: skip
 _VP9 = ["-c:v", "libvpx-vp9", "-pix_fmt", "yuv420p", "-b:v", "0", "-row-mt", "0"]
 # quick: for a page of many clips, with a key frame so often that a seek decodes few frames.
 # fine: for eyes that are asked which of two is better.
@@ -30,4 +26,4 @@ def write_webm(path: Path, clip: Clip, effort: Literal["quick", "fine"], enlarge
     VP9 as browsers play it keeps one colour for 2 x 2 pixels, so small clips are better enlarged.
     """
     frames = repeat(clip.frames, "f h w c -> f (h a) (w b) c", a=enlarge, b=enlarge)
-    encode(path, Clip(frames, clip.fps), [*_COLOURS, *_VP9, *_EFFORTS[effort]])
+    encode(path, frames, clip.fps, [*BT709, *_VP9, *_EFFORTS[effort]])

@@ -13,7 +13,8 @@ from tempfile import TemporaryDirectory
 import imageio_ffmpeg
 
 from refract.evaluation.measures.product import Frames, Measured, finite_mean
-from refract.media.video_io import Clip, has_filter, run_filter, side_by_side
+from refract.media.ffmpeg import has_filter, run_filter
+from refract.media.video_io import side_by_side
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ def vmaf(clip: Frames, truth: Frames) -> list[float]:
     graph = "split[a][b];[a]{}[clip];[b]{}[truth];[clip][truth]".format(*halves)
     graph += f"libvmaf=model=version={VMAF_MODEL}:n_threads=1:log_fmt=json:log_path={_LOG}"
     with TemporaryDirectory() as folder:
-        run_filter(Clip(side_by_side([clip, truth]), _ANY_RATE), graph, Path(folder))
+        run_filter(side_by_side([clip, truth]), _ANY_RATE, graph, Path(folder))
         log = json.loads((Path(folder) / _LOG).read_text(encoding="utf-8"))
     return [frame["metrics"]["vmaf"] for frame in log["frames"]]
 

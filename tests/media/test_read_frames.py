@@ -1,0 +1,169 @@
+"""Time, shape and order of frames as cameras and editors write them; colours: test_clip_colours."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refract.base.errors import InputError
+from refract.media.clip_facts import clip_facts, mean_rate
+from refract.media.video_io import read_clip, read_frames
+from tests.tiny.clips import H264, LOSSLESS, disc, ffmpeg, mark, marked
+
+_SOUND = ("-f", "lavfi", "-i", "sine=d={}")
+X264 = ("-c:v", "libx264", "-qp", "0", "-pix_fmt", "yuv420p")
+
+
+def timed(path: Path, times: Sequence[Fraction | float], **options: Any) -> Path:
+    """Marked frames shown at these times (s), and sound from 0 on where `sound` is its length."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=options.get("rate", 60))
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv444p"
+        stream.options = {"qp": "0"}
+        stream.codec_context.time_base = Fraction(1, 90000)
+        if "sound" in options:
+            sound = container.add_stream("aac", rate=48000)
+            for start in range(0, int(options["sound"] * 48000), 1024):
+                samples = av.AudioFrame.from_ndarray(
+                    np.zeros((1, 1024), np.float32), "fltp", "mono"
+                )
+                samples.sample_rate, samples.pts = 48000, start
+                container.mux(sound.encode(samples))
+            container.mux(sound.encode(None))
+        for time, pixels in zip(times, marked(len(times)), strict=True):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgb24")
+            frame.pts, frame.time_base = round(time * 90000), Fraction(1, 90000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def shown(path: Path, **wanted: Any) -> list[tuple[int, float]]:
+    """Which frames come, and when."""
+    return [(mark(pixels), round(float(time), 3)) for time, pixels in read_frames(path, **wanted)]
+
+
+# s; of a phone's 17 frames, which take .28 s
+VARIABLE = [0, *np.cumsum([1, 3, 1, 1, 2, 1, 1, 1, 2, 1, 1, 1, 3, 1, 1, 2]) * 0.264 / 23]
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov", "ts"])
+def test_a_variable_rate_keeps_its_times_and_has_their_mean_rate(
+    tmp_path: Path, suffix: str
+) -> None:
+    path = timed(tmp_path / f"a.{suffix}", VARIABLE)
+    assert [place for place, _ in shown(path)] == list(range(17))
+    times = np.array([time for _, time in shown(path)])
+    assert np.abs(times - VARIABLE).max() < 0.0011
+    assert read_clip(path, 17).fps == pytest.approx(17 / 0.28, rel=0.05)
+    assert read_clip(path, 5).fps == pytest.approx(4 / VARIABLE[4], rel=0.03)
+    assert clip_facts(path).duration == pytest.approx(0.28, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "rate"),
+    product(["mkv", "mp4", "ts", "avi"], ["24000/1001", "30"]),
+)
+def test_a_constant_rate_is_told_as_it_is(tmp_path: Path, suffix: str, rate: str) -> None:
+    path = ffmpeg(tmp_path / f"a.{suffix}", "-c:v", "mpeg4", frames=marked(19, 16, 16), rate=rate)
+    facts = clip_facts(path)
+    assert facts.fps == float(Fraction(rate)) and facts.frames == 19
+    assert read_clip(path, 7).fps == float(Fraction(rate))
+    assert facts.duration == pytest.approx(19 / Fraction(rate), abs=0.002)
+
+
+@given(
+    st.sampled_from([Fraction(24000, 1001), Fraction(25), Fraction(60), Fraction(25, 2)]),
+    st.integers(2, 60),
+    st.fractions(0, 9, max_denominator=1000),
+)
+def test_mean_rate_sees_through_rounded_times(rate: Fraction, count: int, start: Fraction) -> None:
+    times = [Fraction(round((start + n / rate) * 1000), 1000) for n in range(count)]
+    assert mean_rate(times, Fraction(1, 1000), [rate]) == float(rate)
+
+
+def test_mean_rate_of_one_frame_is_the_one_known() -> None:
+    assert mean_rate([Fraction(3)], Fraction(1, 1000), [Fraction(25, 2)]) == 12.5
+    assert mean_rate([Fraction(3)], Fraction(1, 1000), [], Fraction(1, 4)) == 4
+
+
+def test_a_picture_that_starts_after_the_sound_has_its_own_times(tmp_path: Path) -> None:
+    path = timed(tmp_path / "late.mp4", [2 + n / 10 for n in range(6)], sound=3, rate=10)
+    assert shown(path) == [(n, pytest.approx(2 + n / 10, abs=0.03)) for n in range(6)]
+    facts = clip_facts(path)
+    assert facts.has_sound and facts.fps == pytest.approx(10)
+    assert facts.duration == pytest.approx(2.6, abs=0.03)
+    assert [place for place, _ in shown(path, fps=10, count=3)] == [0, 1, 2]
+
+
+def test_a_transport_stream_starts_at_zero(tmp_path: Path) -> None:
+    path = ffmpeg(tmp_path / "a.ts", *X264, "-muxdelay", "0", "-output_ts_offset", "50",
+                  frames=marked(5), rate="25")  # fmt: skip
+    assert clip_facts(path).start >= 50
+    assert shown(path) == [(n, n / 25) for n in range(5)]
+
+
+def test_an_edit_list_leaves_frames_out(tmp_path: Path) -> None:
+    whole = ffmpeg(tmp_path / "whole.mov", *X264, "-bf", "0", "-g", "20",
+                   frames=marked(12), rate="10")  # fmt: skip
+    cut = ffmpeg(tmp_path / "cut.mov", "-ss", "0.45", "-i", str(whole), "-c", "copy")
+    assert [place for place, _ in shown(cut)] == list(range(5, 12))
+    facts = clip_facts(cut)
+    assert facts.fps == pytest.approx(10) and facts.frames == 7
+
+
+def test_the_picture_is_what_players_show(tmp_path: Path) -> None:
+    slow = ffmpeg(tmp_path / "slow.mkv", *LOSSLESS, frames=marked(4, 16, 16), rate="15")
+    fast = ffmpeg(tmp_path / "fast.mkv", *LOSSLESS, frames=marked(9, 32, 32) + 100, rate="30")
+    cover = ffmpeg(tmp_path / "cover.png", "-frames:v", "1", frames=marked(1, 256, 256))
+    two = ("-i", str(slow), "-i", str(fast), "-map", "0", "-map", "1", "-c", "copy")
+    defaults = ("-disposition:0", "{}", "-disposition:1", "{}")
+    for dispositions, fps in ((("0", "default"), 30), (("default", "0"), 15), (("0", "0"), 30)):
+        path = tmp_path / "two.mkv"
+        ffmpeg(path, *two, *(word.format(d) for word, d in zip(
+            defaults, (None, dispositions[0], None, dispositions[1]), strict=True)))  # fmt: skip
+        assert clip_facts(path).fps == read_clip(path).fps == fps
+    ffmpeg(tmp_path / "covered.mp4", "-i", str(cover), *_SOUND[:3], "sine=d=1", "-i", str(fast),
+           "-map", "0", "-map", "1", "-map", "2", "-c:v:0", "png", "-c:v:1", "libx264",
+           "-disposition:v:0", "attached_pic")  # fmt: skip
+    facts = clip_facts(tmp_path / "covered.mp4")
+    assert (facts.width, facts.fps, facts.has_sound) == (32, 30, True)
+    assert len(read_clip(tmp_path / "covered.mp4").frames) == 9
+    ffmpeg(tmp_path / "song.mp4", "-i", str(cover), *_SOUND[:3], "sine=d=1", "-map", "0", "-map",
+           "1", "-c:v", "png", "-disposition:v:0", "attached_pic")  # fmt: skip
+    with pytest.raises(InputError, match="no moving picture in it"):
+        read_clip(tmp_path / "song.mp4")
+
+
+@pytest.mark.parametrize(
+    ("coded", "aspect", "turn", "square"),
+    [
+        ((90, 72), "64:45", 0, (128, 72)), ((90, 60), "8:9", 0, (90, 68)),
+        ((90, 60), "32:27", 0, (106, 60)), ((90, 72), "64:45", 90, (72, 128)),
+        ((90, 60), "8:9", -90, (68, 90)), ((64, 48), "1:1", 90, (48, 64)),
+        ((64, 48), "1:1", 180, (64, 48)), ((65, 49), "1:1", 0, (64, 48)),
+    ],
+)  # fmt: skip
+def test_pixels_are_square_and_upright(
+    tmp_path: Path, coded: tuple[int, int], aspect: str, turn: int, square: tuple[int, int]
+) -> None:
+    width, height = coded
+    across, down = map(int, aspect.split(":"))
+    drawn = np.repeat(disc(height, width, min(height, width) / 3, across / down), 2, 0)
+    drawn[:, : height // 6, : width // 6] = 99  # which corner came where
+    flat = ffmpeg(tmp_path / "flat.mp4", *H264, "-vf", f"setsar={across}/{down}", frames=drawn)
+    path = ffmpeg(tmp_path / "a.mp4", "-display_rotation", str(turn), "-i", str(flat), "-c", "copy")
+    facts = clip_facts(path)
+    pixels = read_clip(path).frames[0]
+    assert (facts.width, facts.height) == (pixels.shape[1], pixels.shape[0]) == square
+    upright = np.rot90(pixels, -turn // 90)  # counterclockwise is positive to both
+    assert 60 < upright[:3, :3].mean() < 130 and upright[-3:, -3:].max() < 20
+    rows, columns = (np.ptp(np.nonzero(pixels[..., 0] > 140)[axis]) + 1 for axis in (0, 1))
+    assert columns / rows == pytest.approx(1, abs=0.06)
