@@ -2,15 +2,18 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from refract.base.errors import InputError
+from refract.models import wan_latents
 from refract.models.wan import WanModel
-from refract.models.wan_latents import decode_frames, encode_frames
+from refract.models.wan_latents import decode_frames, encode_frames, stream_frames
 from refract.models.wan_text import embed_prompt
 from tests.tiny.wan import TEXT_DIM, WORDS, tiny_text, tiny_vae
 
@@ -51,22 +54,63 @@ def test_bad_prompts(prompt: str, message: str) -> None:
         embed_prompt(*tiny_text(), prompt, WORDS)
 
 
-def test_latents_are_normalised_and_come_back() -> None:
-    vae = tiny_vae()
-    frames = np.random.default_rng(0).integers(0, 256, (5, 32, 48, 3), np.uint8)
-    z = encode_frames(vae, frames)
-    assert z.shape == (1, 4, 2, 4, 6) and z.dtype == torch.float32
-    x = torch.tensor(frames).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
-    raw = vae.encode(x).latent_dist.mode()
+@pytest.mark.parametrize("count", [1, 5, 17, 33])
+@pytest.mark.parametrize(
+    "layout",
+    [
+        {},
+        {"patch_size": None, "in_channels": 3, "out_channels": 3, "is_residual": False},  # Wan 2.1
+    ],
+)
+def test_frames_one_by_one_have_the_bits_of_diffusers_whole_clip(
+    count: int, layout: dict[str, Any]
+) -> None:
+    vae = tiny_vae(**layout)
+    frames = np.random.default_rng(0).integers(0, 256, (count, 32, 48, 3), np.uint8)
     mean, std = (
         torch.tensor(vae.config[f"latents_{kind}"]).view(1, 4, 1, 1, 1) for kind in ("mean", "std")
     )
-    torch.testing.assert_close(z, (raw - mean) / std)
-    pixels = vae.decode(raw).sample[0].permute(1, 2, 3, 0)
-    expected = ((pixels.clamp(-1, 1) + 1) * 127.5).round()
+    x = torch.tensor(frames).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
+    with torch.no_grad(), wan_latents._fast_convolutions(vae):
+        raw = vae.encode(x).latent_dist.mode()
+        pixels = vae.decode((raw - mean) / std * std + mean).sample[0].permute(1, 2, 3, 0)
+    z = encode_frames(vae, iter(frames))
+    assert z.shape == (1, 4, 1 + count // 4, *raw.shape[-2:]) and z.dtype == torch.float32
+    assert torch.equal(z, (raw - mean) / std) and torch.equal(z, encode_frames(vae, frames))
+    expected = ((pixels.clamp(-1, 1) + 1) * 127.5).round().numpy()
     decoded = decode_frames(vae, z)
-    assert decoded.shape == frames.shape and decoded.dtype == np.uint8
-    assert np.abs(decoded.astype(int) - expected.numpy()).max() <= 1
+    assert decoded.dtype == np.uint8 and np.array_equal(decoded, expected)
+    streams = [stream_frames(vae, z) for _ in range(2)]  # side by side, each has a cache of its own
+    for frame, *others in zip(expected, *streams, strict=True):
+        assert all(np.array_equal(other, frame) for other in others)
+
+
+def test_frames_are_read_and_written_a_chunk_at_a_time() -> None:
+    vae, read = tiny_vae(), 0
+
+    def frames() -> Iterator[np.ndarray]:
+        nonlocal read
+        for read in range(1, 10):
+            yield np.full((32, 48, 3), read, np.uint8)
+
+    held: list[int] = []
+    made: list[int] = []
+    vae.encoder.register_forward_pre_hook(lambda *_: held.append(read))
+    vae.decoder.register_forward_pre_hook(lambda *_: made.append(1))
+    z = encode_frames(vae, frames())
+    assert held == [1, 5, 9]
+    assert [len(made) for _ in stream_frames(vae, z)] == [1, 2, 2, 2, 2, 3, 3, 3, 3]
+    with pytest.raises(ValueError, match=r"must be 4k \+ 1"):
+        encode_frames(vae, np.zeros((7, 32, 48, 3), np.uint8))
+
+
+def test_tiles_are_diffusers_own() -> None:
+    vae, frames = tiny_vae(), np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), np.uint8)
+    whole = encode_frames(vae, frames)
+    vae.enable_tiling(16, 16, 8, 8)
+    tiled = encode_frames(vae, frames)
+    assert tiled.shape == whole.shape and not torch.equal(tiled, whole)
+    assert decode_frames(vae, tiled).shape == frames.shape
 
 
 def test_frame_grid_is_checked(tiny_wan: Path) -> None:

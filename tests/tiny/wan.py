@@ -45,16 +45,18 @@ def run(transformer: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         return transformer(**inputs, return_dict=False)[0]
 
 
-def tiny_vae(seed: int = 0) -> Any:
+def tiny_vae(seed: int = 0, **changes: Any) -> Any:
     from diffusers import AutoencoderKLWan
 
+    config = {
+        "base_dim": 4, "decoder_base_dim": 4, "z_dim": 4, "dim_mult": [1, 1, 1],
+        "num_res_blocks": 1, "attn_scales": [], "temperal_downsample": [True, True],
+        "is_residual": True, "patch_size": 2, "in_channels": 12, "out_channels": 12,
+        "scale_factor_spatial": 8, "scale_factor_temporal": 4,
+        "latents_mean": [0.1, -0.2, 0.3, 0.0], "latents_std": [0.5, 1.5, 1.0, 2.0],
+    }  # fmt: skip
     torch.manual_seed(seed)
-    vae = AutoencoderKLWan(
-        base_dim=4, decoder_base_dim=4, z_dim=4, dim_mult=[1, 1, 1], num_res_blocks=1,
-        attn_scales=[], temperal_downsample=[True, True], is_residual=True, patch_size=2,
-        in_channels=12, out_channels=12, scale_factor_spatial=8, scale_factor_temporal=4,
-        latents_mean=[0.1, -0.2, 0.3, 0.0], latents_std=[0.5, 1.5, 1.0, 2.0],
-    )  # fmt: skip
+    vae = AutoencoderKLWan(**{**config, **changes})
     return vae.eval().requires_grad_(False)
 
 
