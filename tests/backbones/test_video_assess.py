@@ -22,6 +22,7 @@ from backbones.video.text import TEXT_DIM, build_text_encoder, build_tokenizer
 from backbones.worlds import product_cases
 from backbones.worlds.tabletop import COLOURS, MOTIONS, PATTERNS, draw_product, draw_scene
 from backbones.worlds.tabletop_captions import vocabulary
+from refract.editing.samplers.latent_edit import RegionSettings
 from refract.params.edit_stage import EditParams
 from refract.params.ref_bank import BankParams
 from refract.params.whole import load_stage_params
@@ -201,7 +202,7 @@ def test_edits_are_the_pipelines(tiny_model: Any, root: Path) -> None:
     own = region.model_copy(update={"zeta_outside": 0.5, "layers": "all"}).model_dump(mode="json")
     held = Flow(steps=3, strength=1.0, guidance=2.0, zeta=0.01, shift=1.0, region=own)
     settings = editor.settings(0, held, 0)
-    assert settings.region is not None and settings.region.tokens["target"]
+    assert isinstance(settings.region, RegionSettings) and settings.region.tokens["target"]
     regional = editor.plain(0, editor.source(0, settings), settings)
     assert (regional - editor.latents[:1]).norm() < (moved - editor.latents[:1]).norm()
     params = load_stage_params(BankParams, root / "params.yaml")

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from refract.editing.samplers.edited_region import EditedRegion, edited_region
+from refract.editing.samplers.flowalign import ZetaMap
+from refract.editing.samplers.given_region import given_region
 from refract.editing.samplers.layer_choice import chosen_layers
 from refract.editing.samplers.registry import SAMPLERS, Sampler
 from refract.editing.samplers.source_branch import SourceBranch, source_velocity_of
@@ -32,11 +34,19 @@ class RegionSettings:
 
 
 @dataclass(frozen=True)
+class GivenRegion:
+    """A region by the user's own mask (f, h, w) in 0..1, of latents; see `given_region`."""
+
+    mask: Tensor
+    zeta_outside: float | None
+
+
+@dataclass(frozen=True)
 class FlowSettings:
     """sigmas: K + 1 noise levels. guidance: w. zeta: pull to the source. seed: of every eps.
 
     source_guidance: classifier-free guidance of a guided source branch. cache_threshold: of
-    `step_cache`; a region has to be None with it, since a skipped layer shows nothing.
+    `step_cache`; a region of words does not go with it, since a skipped layer shows nothing.
     windowed: how a clip longer than one window is divided; None for one pass over all of it.
     """
 
@@ -46,7 +56,7 @@ class FlowSettings:
     seed: int
     sampler: str = "flowalign"
     source_guidance: float = 1.0
-    region: RegionSettings | None = None
+    region: RegionSettings | GivenRegion | None = None
     cache_threshold: float | None = None
     windowed: Windowed | None = None
 
@@ -89,7 +99,7 @@ def edit_latents(
         if settings.algorithm.source != "none":
             options["source_velocity"] = _live(velocity, settings) if live_source else source.replay
         if "zeta" in settings.algorithm.reads:
-            options["zeta"] = region.zeta if region else settings.zeta
+            options["zeta"] = region.zeta if region else _zeta_of(settings, source.x_src)
             # A cache that missed the first step would take other steps than that of v_q, and equal
             # prompts would no longer leave the source untouched.
             no_cache = settings.cache_threshold is None
@@ -103,10 +113,20 @@ def _live(velocity: WindowedVelocity, settings: FlowSettings) -> SourceVelocity:
     return lambda _step, q, sigma: evaluate(q, sigma)
 
 
+def _zeta_of(settings: FlowSettings, x_src: Tensor) -> float | ZetaMap:
+    region = settings.region
+    if not isinstance(region, GivenRegion):
+        return settings.zeta
+    mask = region.mask.to(x_src)
+    if mask.shape != x_src.shape[2:]:
+        raise ValueError(f"a mask of {tuple(mask.shape)} for latents {tuple(x_src.shape)}")
+    return given_region(mask, settings.zeta, region.zeta_outside)
+
+
 @contextmanager
 def _region_of(transformer: Any, settings: FlowSettings) -> Iterator[EditedRegion | None]:
     region = settings.region
-    if region is None or "region" not in settings.algorithm.reads:
+    if not isinstance(region, RegionSettings) or "region" not in settings.algorithm.reads:
         yield None
         return
     layers = chosen_layers(region.layers, len(transformer.blocks), "flowalign.region.layers")
