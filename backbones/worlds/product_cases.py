@@ -11,6 +11,7 @@ stand, from a rendering of it in the same scene, which no one but the evaluation
 import argparse
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -51,6 +52,10 @@ class Case:
         new_colour, pattern, new_category = self.target
         end = "" if new_category == category else f"-{new_category}"
         return f"{colour}-{category}-to-{pattern}-{new_colour}{end}"
+
+    @property
+    def comment(self) -> str:
+        return f"{' '.join(self.source)} -> {' '.join(self.target)}, {self.motion}"
 
 
 CASES = (
@@ -120,19 +125,27 @@ def render_case(index: int, seed: int) -> RenderedCase:
     rng = np.random.default_rng([seed, _STREAM, index])
     source, target, scene = _draw_pair(CASES[index], rng)
     clip = render(source, scene)
-    photo = packshot(rng, target, _PHOTO_PX).video[0]
-
-    def to_mask(mask: NDArray[np.float32]) -> NDArray[np.uint8]:
-        return np.where(mask > 0.5, 255, 0).astype(np.uint8)
-
     return RenderedCase(
-        video=(clip.video * 255 + 0.5).astype(np.uint8),
-        photo=(photo * 255 + 0.5).astype(np.uint8),
+        video=to_pixels(clip.video),
+        photo=photograph(rng, target),
         source_mask=to_mask(clip.mask),
         target_mask=to_mask(render(target, scene).mask),
         source_prompt=describe(source, scene),
         target_prompt=name_class(target, scene),
     )
+
+
+def photograph(rng: np.random.Generator, product: Product) -> NDArray[np.uint8]:
+    """A product photo."""
+    return to_pixels(packshot(rng, product, _PHOTO_PX).video[0])
+
+
+def to_pixels(video: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return (video * 255 + 0.5).astype(np.uint8)
+
+
+def to_mask(mask: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.where(mask > 0.5, 255, 0).astype(np.uint8)
 
 
 def write_video(path: Path, frames: NDArray[np.uint8]) -> None:
@@ -151,12 +164,14 @@ def write_video(path: Path, frames: NDArray[np.uint8]) -> None:
     )
 
 
-def write_case(folder: Path, case: RenderedCase) -> None:
+def write_case(
+    folder: Path, case: RenderedCase, write: Callable[[Path, NDArray[np.uint8]], None] = write_video
+) -> None:
     """Replaces the folder; written beside it and renamed, so never half there."""
     temporary = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    write_video(temporary / "video.mp4", case.video)
+    write(temporary / "video.mp4", case.video)
     Image.fromarray(case.photo).save(temporary / "product.png", optimize=True)
     for name, masks in (("source_mask", case.source_mask), ("target_mask", case.target_mask)):
         (temporary / name).mkdir()
@@ -167,20 +182,20 @@ def write_case(folder: Path, case: RenderedCase) -> None:
     os.replace(temporary, folder)
 
 
-def case_entry(case: Case, rendered: RenderedCase, folder: Path) -> str:
+def case_entry(
+    name: str, comment: str, rendered: RenderedCase, folder: Path, overrides: str = "{}"
+) -> str:
     """The YAML lines of one case."""
-    from_colour, from_pattern, from_class = case.source
-    colour, pattern, category = case.target
     return f"""\
-  # {from_colour} {from_pattern} {from_class} -> {colour} {pattern} {category}, {case.motion}
-  {case.name}:
+  # {comment}
+  {name}:
     video: {folder.as_posix()}/video.mp4
     source_prompt: {rendered.source_prompt}
     target_prompt: {rendered.target_prompt}
     target_image: {folder.as_posix()}/product.png
     source_mask: {folder.as_posix()}/source_mask
     target_mask: {folder.as_posix()}/target_mask
-    overrides: {{}}
+    overrides: {overrides}
 """
 
 
@@ -193,7 +208,7 @@ def main() -> None:
         rendered = render_case(index, options.seed)
         folder = options.products / case.name
         write_case(folder, rendered)
-        print(case_entry(case, rendered, folder))
+        print(case_entry(case.name, case.comment, rendered, folder))
 
 
 if __name__ == "__main__":

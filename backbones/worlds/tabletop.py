@@ -5,8 +5,8 @@ product (class, colour, pattern) on a textured surface, under one of eight motio
 shows the same product on a plain light backdrop, in another pose. Shapes are signed distance
 functions, so that a mask is exact and edges are anti-aliased at any scale.
 
-Coordinates: x right and y down, the frame spans [-0.5, 0.5] in both; u, v are the product's own
-axes in units of its radius. Colours are RGB in 0..1.
+Coordinates: x right and y down, a square frame spans [-0.5, 0.5] in both; u, v are the product's
+own axes in units of its radius. Colours are RGB in 0..1.
 """
 
 import math
@@ -166,9 +166,11 @@ def draw_scene(
 # ---------------------------------------------------------------------------------- rendering
 
 
-def _grid(frame_px: int) -> tuple[Array, Array]:
-    axis = (np.arange(frame_px, dtype=np.float32) + 0.5) / frame_px - 0.5
-    y, x = np.meshgrid(axis, axis, indexing="ij")
+def _grid(frame_px: int, size: tuple[int, int]) -> tuple[Array, Array]:
+    width, height = (
+        (np.arange(side, dtype=np.float32) + 0.5) / frame_px - side / frame_px / 2 for side in size
+    )
+    y, x = np.meshgrid(height, width, indexing="ij")
     return x, y
 
 
@@ -252,12 +254,12 @@ def _blend(image: Array, share: Array, colour: Array | Colour) -> Array:
 
 
 def _render_frame(
-    product: Product, scene: Scene, frame: float, grid: tuple[Array, Array]
+    product: Product, scene: Scene, frame: float, grid: tuple[Array, Array], frame_px: int
 ) -> tuple[Array, Array]:
     x, y = grid
     centre_x, centre_y, angle, zoom = _pose(scene, frame)
     radius = scene.radius * zoom
-    sharpness = radius * len(x)  # pixels a product radius, so that an edge is one pixel wide
+    sharpness = radius * frame_px  # pixels a product radius, so that an edge is one pixel wide
     cos, sin = np.cos(angle), np.sin(angle)
     dx, dy = (x - centre_x) / radius, (y - centre_y) / radius
     shape = SHAPES[product.category]
@@ -284,13 +286,17 @@ def render(
     scene: Scene,
     frames: Sequence[float] = range(FRAMES),
     frame_px: int = FRAME_PX,
+    size: tuple[int, int] | None = None,
 ) -> Clip:
     """The asked frames of a clip of `FRAMES` frames, with the mask of the product.
 
-    frames: may lie between whole ones, and return, as those of `swing` do.
+    frames: may lie between whole ones, and return, as those of `swing` do; before and after the
+    clip's own the motion goes on. size: (width, height) of a frame in pixels, of which `frame_px`
+    are a unit of the scene; None is the square of one unit.
     """
-    grid = _grid(frame_px)
-    images, masks = zip(*(_render_frame(product, scene, i, grid) for i in frames), strict=True)
+    grid = _grid(frame_px, size or (frame_px, frame_px))
+    drawn = (_render_frame(product, scene, frame, grid, frame_px) for frame in frames)
+    images, masks = zip(*drawn, strict=True)
     return Clip(np.stack(images).astype(np.float32), np.stack(masks).astype(np.float32))
 
 

@@ -4,6 +4,7 @@ import re
 import sys
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from backbones.worlds import product_cases
-from backbones.worlds.product_cases import CASES, render_case
+from backbones.worlds.product_cases import CASES, RenderedCase, render_case
 from backbones.worlds.tabletop import (
     CLASSES,
     COLOURS,
@@ -25,7 +26,9 @@ from backbones.worlds.tabletop import (
     render,
 )
 from backbones.worlds.tabletop_captions import describe, draw_caption, name_class, vocabulary
-from refract.params.cases import load_cases
+from backbones.worlds.template_cases import FRAME_RATE, TEMPLATES, render_template
+from refract.media.video_io import read_clip
+from refract.params.cases import Case, load_cases
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -154,25 +157,56 @@ def test_cases_cover_every_class_and_motion_and_far_colours() -> None:
         assert np.linalg.norm(distance) > 110, case.name
         assert re.fullmatch("[a-z][a-z0-9_-]*", case.name)
     assert len({case.name for case in CASES}) == len(CASES)
+    products = {(case.source, case.target) for case in (*CASES, *TEMPLATES)}
+    assert len(products) == len(CASES) + len(TEMPLATES)
 
 
 def test_the_cases_in_the_repository_are_those_the_world_makes() -> None:
     listed = load_cases(DATA / "cases.yaml")
     for index, case in enumerate(CASES):
-        entry, rendered = listed[case.name], render_case(index, seed=0)
-        assert entry.source_prompt == rendered.source_prompt
-        assert entry.target_prompt == rendered.target_prompt
-        folder = DATA / "products" / case.name
-        photo = np.asarray(Image.open(folder / "product.png"))
-        assert np.abs(photo.astype(int) - rendered.photo).max() <= 1
-        for kind, masks in (
-            ("source_mask", rendered.source_mask),
-            ("target_mask", rendered.target_mask),
-        ):
-            files = sorted((folder / kind).glob("*.png"))
-            assert len(files) == FRAMES
-            stored = np.stack([np.asarray(Image.open(path).convert("L")) for path in files])
-            assert (stored != masks).mean() < 1e-3
+        _check_stored(listed[case.name], render_case(index, seed=0))
+
+
+@pytest.mark.parametrize("index", range(len(TEMPLATES)))
+def test_the_templates_in_the_repository_are_those_the_world_makes(index: int) -> None:
+    template, step = TEMPLATES[index], 8
+    rendered = render_template(index, step)
+    entry = load_cases(DATA / "cases.yaml")[template.name]
+    _check_stored(entry, rendered, step)
+    for folder in (entry.source_mask, entry.target_mask):
+        assert folder is not None and len(list((DATA.parent / folder).iterdir())) == template.frames
+    video = DATA.parent / entry.video
+    with av.open(str(video)) as file:
+        picture, sound = file.streams.video[0], file.streams.audio[0]
+        assert (picture.width, picture.height) == template.size
+        assert picture.frames == template.frames and picture.average_rate == FRAME_RATE
+        assert picture.pix_fmt == "yuv420p"
+        decoded = next(file.decode(picture))
+        assert decoded.colorspace == decoded.color_primaries == decoded.color_trc == 1  # BT.709
+        assert sound.duration is not None and sound.time_base is not None
+        seconds = float(sound.duration * sound.time_base)
+        assert seconds == pytest.approx(template.frames / FRAME_RATE, abs=0.1)
+    frames = read_clip(video).frames.astype(np.int16)
+    assert np.abs(frames[::step] - rendered.video).mean((1, 2, 3)).max() < 3  # levels, of the codec
+    changes = np.abs(np.diff(frames, axis=0)).mean((1, 2, 3))
+    cuts = np.cumsum([shot.frames for shot in template.shots])[:-1] - 1
+    assert np.flatnonzero(changes > 20).tolist() == cuts.tolist()
+
+
+def _check_stored(entry: Case, rendered: RenderedCase, step: int = 1) -> None:
+    assert entry.source_prompt == rendered.source_prompt
+    assert entry.target_prompt == rendered.target_prompt
+    folder = (DATA.parent / entry.video).parent
+    photo = np.asarray(Image.open(folder / "product.png"))
+    assert np.abs(photo.astype(int) - rendered.photo).max() <= 1
+    for kind, masks in (
+        ("source_mask", rendered.source_mask),
+        ("target_mask", rendered.target_mask),
+    ):
+        files = sorted((folder / kind).glob("*.png"))[::step]
+        assert len(files) == len(rendered.video)
+        stored = np.stack([np.asarray(Image.open(path).convert("L")) for path in files])
+        assert (stored != masks).mean() < 1e-3
 
 
 def test_the_recipe_of_the_cases_leaves_the_users_alone(
