@@ -8,7 +8,7 @@ python -m stages.evaluate --params params.yaml --cases data/cases.yaml --triptyc
 import argparse
 from pathlib import Path
 
-from refract.params.cases import load_cases
+from refract.params.cases import load_cases, with_overrides
 from refract.params.whole import Params, load_stage_params
 from refract.pipeline.stage_runner import run_stage
 
@@ -25,6 +25,9 @@ def main() -> None:
     paths = parser.parse_args()
     params = load_stage_params(StageParams, paths.params)
     cases = load_cases(paths.cases)
+    networks = {
+        name: with_overrides(params, name, case).ref_bank.network for name, case in cases.items()
+    }
 
     from refract.evaluation.job import evaluate
     from refract.evaluation.judge import Judge
@@ -34,7 +37,7 @@ def main() -> None:
         name: getattr(paths, name)
         for name in ("triptychs", "infrared", "banks", "edits", "metrics", "plots")
     }
-    evaluate(Judge(params.evaluate, params.seed), cases, **outputs)
+    evaluate(Judge(params.evaluate, params.seed), cases, networks=networks, **outputs)
     inputs = ReportInputs(params=paths.params, cases=paths.cases, **outputs)
     write_report(paths.report, inputs)
 

@@ -12,6 +12,7 @@ from refract.base.errors import InputError
 from refract.editing.reference.bank import ReferenceBank
 from refract.editing.reference.making import BankSettings, make_bank
 from tests.tiny.edit import Workshop
+from tests.tiny.salient import save_tiny_network
 from tests.tiny.wan import LAYERS
 
 
@@ -54,6 +55,23 @@ def test_what_recomputes_a_bank(shop: Workshop, monkeypatch: pytest.MonkeyPatch)
     for section, values in (("ref_bank", {"pool": 2}), ("", {"seed": 1})):
         shop.set(section, **values)
         assert shop.extract(cases).store.computed == 2, values
+
+
+def test_a_network_tells_the_product_and_enters_the_key(shop: Workshop) -> None:
+    cases = {"cup": shop.case("cup", 0)}
+    network = save_tiny_network(shop.folder / "red.onnx")
+    shop.set("ref_bank", foreground="model", foreground_model=str(network))
+    assert shop.extract(cases).store.computed == 1
+    assert ReferenceBank.load(shop.banks / "cup.safetensors").facts["foreground"] == "model"
+    shop.set("ref_bank", foreground_model=str(network.rename(shop.folder / "moved.onnx")))
+    assert shop.extract(cases).store.computed == 0, "the same file elsewhere"
+    save_tiny_network(shop.folder / "moved.onnx", threshold=1.5)
+    assert shop.extract(cases).store.computed == 1, "another network"
+    (shop.folder / "moved.onnx").unlink()
+    with pytest.raises(
+        InputError, match=r"ref_bank\.foreground_model .*moved\.onnx: cannot be read"
+    ):
+        shop.extract(cases)
 
 
 def test_a_removed_case_leaves_no_bank(shop: Workshop) -> None:
@@ -139,4 +157,4 @@ def test_a_photo_off_the_models_grid_is_explained() -> None:
     )
     settings = BankSettings(64, 48, [0.3], "auto", 1, 0)
     with pytest.raises(InputError, match=r"64 x 48 pixels: width must be a multiple of 32"):
-        make_bank(coarse, "m", Path("p.png"), None, "a mug", torch.zeros(1), settings)  # type: ignore[arg-type]
+        make_bank(coarse, "m", Path("p.png"), None, None, "a mug", torch.zeros(1), settings)  # type: ignore[arg-type]

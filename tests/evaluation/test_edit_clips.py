@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from refract.base.errors import InputError
 from refract.evaluation.edits.case_files import find_case_files
@@ -9,6 +10,7 @@ from refract.evaluation.edits.clips import load_edit_case
 from refract.evaluation.edits.scores import EditCase
 from refract.media.video_io import Clip, write_clip
 from refract.params.cases import Case
+from tests.tiny.salient import save_tiny_network
 
 T, PX = 3, 16
 CASE = Case(video="v.mp4", source_prompt="a red mug", target_prompt="a mug", overrides={})
@@ -35,6 +37,20 @@ def test_clips_and_prompt_of_a_case(edits: Path) -> None:
     assert set(case.clips) == {"source", "plain", "reference", "s030"}
     assert case.prompt == "a mug"
     assert case.region is None and case.background is None
+
+
+def test_the_product_is_where_the_banks_network_sees_it(edits: Path) -> None:
+    """Red on noise, in which no backdrop is plain."""
+    pixels = np.random.default_rng(0).integers(60, 120, (PX, PX, 3)).astype(np.uint8)
+    pixels[4:12, 4:12] = (220, 20, 20)
+    Image.fromarray(pixels).save(edits / "product.png")
+    case = CASE.model_copy(update={"target_image": str(edits / "product.png")})
+    network = save_tiny_network(edits / "red.onnx")
+    photo = load_edit_case(find_case_files("cup", case, edits, 2, network=network)).photo
+    assert photo is not None and photo.foreground is not None
+    assert photo.foreground[5:11, 5:11].all() and photo.foreground.sum() < 100
+    without = load_edit_case(find_case_files("cup", case, edits, 2)).photo
+    assert without is not None and without.foreground is None
 
 
 def test_edits_by_other_samplers_are_variants_where_they_are(edits: Path) -> None:

@@ -1,5 +1,6 @@
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,6 +55,68 @@ def test_transparency_is_a_mask_on_white(tmp_path: Path) -> None:
     assert image.foreground == "auto: transparency"
     assert image.mask.sum() == 8 * 16 and image.mask[8:16, 8:24].all()
     assert (image.pixels[0, 0] == 255).all() and tuple(image.pixels[8, 8]) == (10, 20, 30)
+
+
+@pytest.mark.parametrize("foreground", ["auto", "mask", "all"])
+@pytest.mark.parametrize("kind", ["RGBA", "faint", "LA", "P"])
+def test_a_picture_that_shows_nothing_is_refused(
+    tmp_path: Path, kind: str, foreground: Foreground
+) -> None:
+    pictures = {
+        "RGBA": Image.new("RGBA", (32, 32), (200, 30, 40, 0)),
+        "faint": Image.new("RGBA", (32, 32), (200, 30, 40, 127)),
+        "LA": Image.new("LA", (32, 32), (40, 0)),
+        "P": Image.new("L", (32, 32), 3).convert("P"),
+    }
+    path = tmp_path / "p.png"
+    options: dict[str, Any] = {"transparency": 3} if kind == "P" else {}
+    pictures[kind].save(path, **options)
+    with pytest.raises(InputError, match=r"p\.png: transparent everywhere"):
+        load_product_image(path, 32, 32, foreground, path)
+
+
+@pytest.mark.parametrize("kind", ["LA", "P"])
+def test_transparency_of_gray_and_palette_pictures_is_a_mask(tmp_path: Path, kind: str) -> None:
+    levels = np.full((32, 32), 3, np.uint8)
+    levels[8:16, 8:24] = 90
+    picture = Image.fromarray(levels)
+    if kind == "LA":
+        picture.putalpha(Image.fromarray(np.where(levels == 90, 255, 0).astype(np.uint8)))
+        picture.save(tmp_path / "p.png")
+    else:
+        picture.convert("P").save(tmp_path / "p.png", transparency=3)
+    image = load_product_image(tmp_path / "p.png", 32, 32, "auto")
+    assert image.foreground == "auto: transparency"
+    assert image.mask.sum() == 8 * 16 and image.mask[8:16, 8:24].all()
+
+
+def test_a_product_that_is_hardly_there_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A white box on white of which the logo alone is seen; the share is of the photo."""
+    pixels = np.full((100, 100, 3), 255)
+    pixels[45:55, 40:60] = (200, 30, 40)
+    path = save(tmp_path / "p.png", pixels)
+    with caplog.at_level(logging.WARNING):
+        load_product_image(path, 96, 96, "auto")
+    (message,) = caplog.messages
+    assert message.startswith(f"{path}: only 2.0 % of the photo") and "target_image_mask" in message
+
+
+def test_a_large_photo_is_as_its_small_copy(tmp_path: Path) -> None:
+    """And so is its mask, of which the size is held against the photo's own."""
+    large = packshot().repeat(15, 0).repeat(15, 1)  # 1500 x 900
+    photo, mask = save(tmp_path / "p.png", large), np.zeros(large.shape[:2])
+    mask[225:675, 150:600] = 255
+    small = load_product_image(save(tmp_path / "s.png", packshot()), 96, 96, "auto")
+    for image in (
+        load_product_image(photo, 96, 96, "auto"),
+        load_product_image(photo, 96, 96, "mask", save(tmp_path / "m.png", mask)),
+    ):
+        assert (image.mask != small.mask).mean() < 0.01
+        assert np.abs(image.pixels.astype(int) - small.pixels).mean() < 1
+    with pytest.raises(InputError, match=r"750 x 450 pixels, but .* has 1500 x 900"):
+        load_product_image(photo, 96, 96, "mask", save(tmp_path / "h.png", mask[::2, ::2]))
 
 
 def test_given_mask(tmp_path: Path) -> None:

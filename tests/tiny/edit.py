@@ -32,7 +32,8 @@ class Workshop:
             "ref_mode": "joint", "ref_branches": "target",
             "video_model": section, "infrared_model": section,
             "ref_bank": {
-                "foreground": "auto", "pool": 1, "image_px": None, "infrared_steps": 2,
+                "foreground": "auto", "foreground_model": None, "pool": 1, "image_px": None,
+                "infrared_steps": 2,
             },
             "flowalign": {
                 "sampler": "flowalign", "steps": 4, "strength": 0.75, "guidance": 3.0,

@@ -37,13 +37,23 @@ Measures = Mapping[str, Mapping[str, Measured]]  # case -> variant -> its measur
 
 
 def measure_edits(
-    judge: Judge, cases: Mapping[str, Case], banks: Path, edits: Path, plots: Path
+    judge: Judge,
+    cases: Mapping[str, Case],
+    networks: Mapping[str, Path | None],
+    banks: Path,
+    edits: Path,
+    plots: Path,
 ) -> Tree:
-    """The editing half; of a case no more is read than what was never measured."""
+    """The editing half; of a case no more is read than what was never measured.
+
+    networks: case -> the file of the salient-object network that tells its product, if one does.
+    """
     facts = edit_facts(edits) | bank_facts(banks, cases)
     store, dilate_px = ItemStore(state_root(), "evaluate"), judge.params.dilate_px
     of_cases = {
-        name: CaseMeasures(find_case_files(name, case, edits, dilate_px, banks), judge, store)
+        name: CaseMeasures(
+            find_case_files(name, case, edits, dilate_px, banks, networks[name]), judge, store
+        )
         for name, case in cases.items()
     }
     measured = _measured(of_cases, store)

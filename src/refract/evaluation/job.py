@@ -16,6 +16,7 @@ def evaluate(
     judge: Judge,
     cases: Mapping[str, Case],
     *,
+    networks: Mapping[str, Path | None],
     triptychs: Path,
     infrared: Path,
     banks: Path,
@@ -28,11 +29,12 @@ def evaluate(
     In `metrics` lie the few rows that are read every day, in `metrics/details` every mean with its
     interval and what it was measured with. Nothing is written unless both halves could be measured.
 
+    networks: case -> the file of the salient-object network that tells its product, if one does.
     Raises InputError: a missing, unreadable or mismatching picture, clip, mask or manifest.
     """
     with replace_directory(plots) as folder:
         infrared_tree = measure_infrared(judge, triptychs, infrared, folder)
-        edit_tree = measure_edits(judge, cases, banks, edits, folder)
+        edit_tree = measure_edits(judge, cases, networks, banks, edits, folder)
     for name, details, rows in (
         ("infrared", infrared_tree, INFRARED_ROWS),
         ("edit", edit_tree, EDIT_ROWS),

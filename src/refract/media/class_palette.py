@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refract.base.errors import InputError
-from refract.media.image_reading import class_colours, open_upright, read_rgb
+from refract.media.image_reading import class_colours, open_upright, read_stored_rgb
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def read_labels(path: Path, palette: ClassPalette) -> NDArray[np.uint8]:
     if image.mode in ("1", "L", "P") or image.mode.startswith("I"):
         ids = np.asarray(image).astype(np.int64)
     else:
-        channels = read_rgb(path)
+        channels = read_stored_rgb(path)
         if np.ptp(channels, axis=-1).any():
             raise InputError(f"{path}: found colours, {expected}")
         ids = channels[..., 0].astype(np.int64)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from refract.base.errors import InputError
+from refract.media.colour_profiles import to_srgb
 from refract.media.image_reading import class_colours, read_rgb, read_semantic
 from refract.media.panel_pixels import same_aspect
 
@@ -18,7 +19,7 @@ def photo_pixels(picture: GivenPicture) -> NDArray[np.uint8]:
     if isinstance(picture, str | Path):
         return read_rgb(Path(picture))
     if isinstance(picture, Image.Image):
-        return np.asarray(_upright(picture, "photo").convert("RGB"))
+        return np.asarray(to_srgb(_upright(picture, "photo"), "photo").convert("RGB"))
     return _checked(picture, "photo")
 
 

@@ -6,18 +6,30 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from refract.base.errors import InputError
 from refract.base.files import refuse_special
+from refract.media.colour_profiles import to_srgb
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+PHOTO_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".heic", ".heif", ".avif")
+SUFFIXES = frozenset({*PHOTO_SUFFIXES, ".bmp", ".tif", ".tiff"})
 # Pillow's modes of 8 bits a channel that it converts to RGB; of the others (16 bits, floating
 # point, CIE Lab) a conversion would clip or fail.
 _EIGHT_BIT = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
 LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _SINGLE_CHANNEL = frozenset({"1", "L", "LA"})
+_PALETTES = frozenset({"1", "P", "PA"})
+_ON_ITS_SIDE = range(5, 9)  # EXIF orientations that swap width and height
+_LEAST_READ_PX = 1024
 _JPEG_NOISE = 8  # chroma subsampling moves equal channels apart by a few levels
+
+
+class Reduced(NamedTuple):
+    """A picture as it was read, and its (width, height) in the file, both upright."""
+
+    image: Image.Image
+    full_size: tuple[int, int]
 
 
 class Infrared(NamedTuple):
@@ -37,14 +49,47 @@ def open_upright(path: Path) -> Image.Image:
 
     Of an animation or a file of several pages it is the first picture.
     """
+    return _open(path, None).image
+
+
+def open_eight_bit(path: Path) -> Image.Image:
+    """As `open_upright`; InputError too for more than 8 bits a channel and for CIE Lab."""
+    return open_reduced(path, None).image
+
+
+def open_reduced(path: Path, most_px: int | None) -> Reduced:
+    """As `open_eight_bit`, the longer side reduced to `most_px` where it is longer.
+
+    A JPEG is decoded at a fraction of its size, so a large one is never whole in memory.
+    """
+    reduced = _open(path, most_px)
+    if reduced.image.mode not in _EIGHT_BIT:
+        raise InputError(
+            f"{path}: mode {reduced.image.mode}, expected an 8-bit colour or gray picture"
+        )
+    return reduced
+
+
+def open_photo(path: Path, most_px: int | None = None) -> Reduced:
+    """As `open_reduced`, its colours in sRGB: for photos, not for masks, maps and infrared."""
+    reduced = open_reduced(path, most_px)
+    return reduced._replace(image=to_srgb(reduced.image, path))
+
+
+def reading_px(height: int, width: int) -> int:
+    """To which longer side a photo is reduced at reading, for a frame of height x width."""
+    return max(_LEAST_READ_PX, 2 * max(height, width))
+
+
+def _open(path: Path, most_px: int | None) -> Reduced:
     refuse_special(path)
     try:
+        _register_heif(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of damaged metadata
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # at half the limit
             with Image.open(path) as image:
-                image.load()
-                ImageOps.exif_transpose(image, in_place=True)  # else a second picture in memory
-                return image
+                return _upright(image, most_px)
     except Image.DecompressionBombError as error:
         raise InputError(f"{path}: too many pixels ({error})") from error
     except MemoryError:
@@ -54,12 +99,27 @@ def open_upright(path: Path) -> Image.Image:
         raise InputError(f"{path}: not a readable picture ({detail})") from error
 
 
-def open_eight_bit(path: Path) -> Image.Image:
-    """As `open_upright`; InputError too for more than 8 bits a channel and for CIE Lab."""
-    image = open_upright(path)
-    if image.mode not in _EIGHT_BIT:
-        raise InputError(f"{path}: mode {image.mode}, expected an 8-bit colour or gray picture")
-    return image
+def _upright(image: Image.Image, most_px: int | None) -> Reduced:
+    """A picture decoded, reduced before all else, and turned."""
+    full, shown = image.size, image
+    if most_px is not None and max(full) > most_px:
+        if image.mode in _PALETTES or "transparency" in image.info:  # whose levels do not blend
+            shown = image.convert("RGBA")
+        shown.thumbnail((most_px, most_px), Image.Resampling.LANCZOS)
+    shown.load()
+    turned = image.getexif().get(ExifTags.Base.Orientation) in _ON_ITS_SIDE
+    ImageOps.exif_transpose(shown, in_place=True)  # else a second picture in memory
+    return Reduced(shown, full[::-1] if turned else full)
+
+
+def _register_heif(path: Path) -> None:
+    """Teach Pillow HEIC where a file is of its container, whatever it is called; AVIF it knows."""
+    with path.open("rb") as file:
+        is_heif = file.read(12)[4:8] == b"ftyp"
+    if is_heif:
+        import pillow_heif  # brings a video decoder
+
+        pillow_heif.register_heif_opener()
 
 
 def on_white(image: Image.Image) -> tuple[Image.Image, Image.Image]:
@@ -82,13 +142,18 @@ def letterbox(
     return canvas
 
 
-def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """A picture as [H, W, 3]; transparency is dropped, gray is repeated."""
+def read_rgb(path: Path, most_px: int | None = None) -> NDArray[np.uint8]:
+    """A photo as sRGB [H, W, 3], reduced as by `open_reduced`; transparency is dropped."""
+    return np.asarray(open_photo(path, most_px).image.convert("RGB"))
+
+
+def read_stored_rgb(path: Path) -> NDArray[np.uint8]:
+    """A picture as [H, W, 3] of the levels in the file, of which each means something."""
     return np.asarray(open_eight_bit(path).convert("RGB"))
 
 
 def read_gray(path: Path) -> NDArray[np.uint8]:
-    """A picture as its luma [H, W], 0 to 255; transparency is dropped."""
+    """A mask as its luma [H, W], 0 to 255, as stored; transparency is dropped."""
     return np.asarray(open_eight_bit(path).convert("L"))
 
 
@@ -131,7 +196,7 @@ def read_semantic(path: Path) -> NDArray[np.uint8]:
         return class_colours()[values.astype(np.uint8)]
     if image.mode in _SINGLE_CHANNEL:
         return class_colours()[np.asarray(image.convert("L"))]
-    return read_rgb(path)
+    return read_stored_rgb(path)
 
 
 def class_colours() -> NDArray[np.uint8]:

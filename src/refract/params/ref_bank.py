@@ -1,17 +1,24 @@
 """Settings of the reference banks."""
 
-from typing import Annotated, Literal
+import os
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from refract.params.models import InfraredModelParams, VideoModelParams
 from refract.params.reference import RefTimesteps, VideoGrid
-from refract.params.section import Section, Seed, one_of
+from refract.params.section import FileName, Section, Seed, one_of
 
 
 class RefBank(Section):
     foreground: Annotated[
-        Literal["auto", "mask", "all"], Field(description="which tokens of the photo are kept")
+        Literal["auto", "mask", "model", "all"],
+        Field(description="which tokens of the photo are kept"),
+    ]
+    foreground_model: Annotated[
+        FileName | None,
+        Field(description="ONNX file of a salient-object network, for foreground: model"),
     ]
     pool: Annotated[
         int, one_of(1, 2, 4), Field(description="average pooling of bank tokens, a side")
@@ -23,6 +30,19 @@ class RefBank(Section):
     infrared_steps: Annotated[
         int, Field(ge=1, le=1000, description="Euler steps of a reference made by infer_ir")
     ]
+
+    @model_validator(mode="after")
+    def _check_network(self) -> Self:
+        if self.foreground == "model" and self.foreground_model is None:
+            raise ValueError("foreground: model needs foreground_model, a network's ONNX file")
+        return self
+
+    @property
+    def network(self) -> Path | None:
+        """The file of the network that tells the product, where one does; $VARIABLES expanded."""
+        if self.foreground != "model" or self.foreground_model is None:
+            return None
+        return Path(os.path.expandvars(self.foreground_model)).expanduser()
 
 
 class BankParams(Section):

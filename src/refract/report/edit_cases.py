@@ -9,12 +9,12 @@ from refract.base.files import INFO_NAME, read_object
 from refract.editing.cases.outputs import BASELINES_FOLDER
 from refract.evaluation.edits.case_files import curve_clips
 from refract.evaluation.variants import PLAIN, RESULT, SOURCE, strength_key
+from refract.media.image_reading import PHOTO_SUFFIXES
 from refract.params.cases import INFRARED_REFERENCE
 from refract.report.media import MediaFolder, ShownClip
 from refract.report.tables import FrameScores, ItemScores
 
 PHOTO_PX = 384
-_PHOTO_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 EditsInfo = Mapping[str, Any]  # info.json of the edits
 
@@ -93,5 +93,5 @@ def _beside(name: str, video: str | None) -> Path | None:
     if not video:
         return None
     folder = Path(video).parent
-    candidates = (folder / (stem + end) for stem in (name, "product") for end in _PHOTO_SUFFIXES)
-    return next((path for path in candidates if path.is_file()), None)
+    names = (stem + end for stem in (name, "product") for end in PHOTO_SUFFIXES)
+    return next((path for path in map(folder.joinpath, names) if path.is_file()), None)

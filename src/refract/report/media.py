@@ -109,9 +109,7 @@ class MediaFolder:
 
 
 def _fitted(path: Path, most_px: int) -> Pictures:
-    image = Image.fromarray(read_rgb(path))
-    image.thumbnail((most_px, most_px), Image.Resampling.LANCZOS)
-    return {"picture": np.asarray(image)}
+    return {"picture": read_rgb(path, most_px)}
 
 
 def _write_clip(path: Path, folder: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from refract.base.atomic import write_atomic
-from refract.media.image_reading import on_white, open_eight_bit
+from refract.media.image_reading import on_white, open_photo
 
 _MOST_PX = 640
 
@@ -16,7 +16,6 @@ def write_photo(photo: Path, path: Path) -> None:
 
     Nothing of the file but its pixels is kept. Raises InputError for an unreadable picture.
     """
-    flat, _ = on_white(open_eight_bit(photo))
-    flat.thumbnail((_MOST_PX, _MOST_PX), Image.Resampling.LANCZOS)
+    flat, _ = on_white(open_photo(photo, _MOST_PX).image)
     clean = Image.fromarray(np.asarray(flat))
     write_atomic(path, lambda temporary: clean.save(temporary, format="PNG"))

@@ -13,7 +13,7 @@ from refract.editing.cases.vace_edit import (
     load_source_masks,
     reads_negative,
 )
-from refract.media.image_reading import read_rgb
+from refract.media.image_reading import read_rgb, reading_px
 from refract.media.video_io import Clip, read_clip, write_clip
 from refract.models.vace import VaceModel
 
@@ -59,7 +59,7 @@ class VaceCaseEdit:
             self.model,
             clip.frames,
             mask,
-            None if photo is None else read_rgb(photo),
+            None if photo is None else read_rgb(photo, reading_px(flow.height, flow.width)),
             self.embeddings,
             VaceSettings(
                 steps=flow.steps,

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from refract.media.image_reading import read_rgb
+from refract.media.image_reading import read_rgb, reading_px
 from refract.media.video_io import Clip, read_clip, side_by_side, write_clip
 
 
@@ -18,6 +18,7 @@ def write_views(folder: Path, source: Path, plain: Path, result: Path, photo: Pa
     columns = [clip.frames for clip in clips]
     if photo is not None:
         height, width = columns[0].shape[1:3]
-        padded = ImageOps.pad(Image.fromarray(read_rgb(photo)), (width, height), color="white")
+        pixels = read_rgb(photo, reading_px(height, width))
+        padded = ImageOps.pad(Image.fromarray(pixels), (width, height), color="white")
         columns.append(np.asarray(padded))
     write_clip(folder / "side_by_side.mp4", Clip(side_by_side(columns), fps), "preview")

@@ -14,6 +14,7 @@ from refract.base.atomic import replace_directory
 from refract.base.errors import InputError
 from refract.editing.reference.making import BankSettings, make_bank
 from refract.editing.reference.photo import find_reference_photo
+from refract.media.salient_object import network_digest
 from refract.models.identity import model_identity
 from refract.models.memory_options import memory_options
 from refract.models.wan import WanModel
@@ -41,6 +42,7 @@ class BankRequest:
     name: str
     case: Case
     photo: Path
+    network: Path | None  # which tells the product, where the settings say so
     settings: BankSettings
     key: str
 
@@ -157,6 +159,9 @@ class BankJob:
         inputs = {"photo": hash_file(photo)}
         if mask is not None:
             inputs["mask"] = hash_file(Path(mask))
+        network = None if infrared else params.ref_bank.network
+        if network is not None:
+            inputs["foreground_model"] = network_digest(network)
         key = self.store.key(
             params={
                 **asdict(settings),
@@ -167,7 +172,7 @@ class BankJob:
             code=closure("refract.editing.reference.making", "refract.models.wan_text"),
             model=self.identity,
         )
-        return BankRequest(name, case, photo, settings, key)
+        return BankRequest(name, case, photo, network, settings, key)
 
     def _compute(self, missing: Mapping[str, BankRequest], processes: Processes) -> None:
         """Each process makes the banks of its share of the requests."""
@@ -206,6 +211,7 @@ class BankJob:
                 self.identity,
                 request.photo,
                 Path(mask) if mask else None,
+                request.network,
                 request.case.target_prompt,
                 context,
                 request.settings,

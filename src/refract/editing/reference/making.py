@@ -38,6 +38,7 @@ def make_bank(
     identity: str,
     photo: Path,
     mask: Path | None,
+    network: Path | None,
     prompt: str,
     context: Tensor,
     settings: BankSettings,
@@ -46,11 +47,14 @@ def make_bank(
 
     Only tokens that show the product are kept, and never the bands of the letterbox.
 
+    mask, network: files for the foregrounds of these names.
     context: (1, words, text_dim) embedding of the target prompt.
-    Raises InputError for a photo or mask that cannot be used.
+    Raises InputError for a photo, mask or network that cannot be used.
     """
     rows, columns = _token_grid(model, settings)
-    image = load_product_image(photo, settings.height, settings.width, settings.foreground, mask)
+    image = load_product_image(
+        photo, settings.height, settings.width, settings.foreground, mask, network
+    )
     least_cover = PHOTO_COVER if image.keeps_all else PRODUCT_COVER
     return extract_bank(
         model.transformer,

@@ -5,12 +5,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from refract.media.image_reading import PHOTO_SUFFIXES
 from refract.params.cases import INFRARED_REFERENCE, Case
 
 logger = logging.getLogger(__name__)
 
 WATCHED = "products"  # the folder dvc.yaml lists as a dependency
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def find_reference_photo(name: str, case: Case, banks: Path | None = None) -> Path | None:
@@ -24,8 +24,8 @@ def find_reference_photo(name: str, case: Case, banks: Path | None = None) -> Pa
     if case.target_image is not None:
         return Path(case.target_image)
     folder = Path(case.video).parent
-    candidates = (folder / (stem + suffix) for stem in (name, "product") for suffix in _SUFFIXES)
-    return next((path for path in candidates if path.is_file()), None)
+    names = (stem + suffix for stem in (name, "product") for suffix in PHOTO_SUFFIXES)
+    return next((path for path in map(folder.joinpath, names) if path.is_file()), None)
 
 
 def warn_of_unwatched_files(cases: Mapping[str, Case], cases_path: Path) -> None:

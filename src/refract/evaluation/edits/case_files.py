@@ -25,6 +25,7 @@ from refract.evaluation.variants import (
     strength_key,
 )
 from refract.media.image_reading import is_picture
+from refract.media.salient_object import network_digest
 from refract.params.cases import INFRARED_REFERENCE, Case
 from refract.params.flowalign import BaselineSampler
 from refract.pipeline.item_store import hash_file, hash_files
@@ -32,13 +33,17 @@ from refract.pipeline.item_store import hash_file, hash_files
 
 @dataclass(frozen=True)
 class CaseFiles:
-    """clips: variant -> clip. photo: of the product; None where the case has none."""
+    """clips: variant -> clip. photo: of the product; None where the case has none.
+
+    network: the file of the salient-object network that tells the bank's product, if one does.
+    """
 
     name: str
     case: Case
     clips: Mapping[str, Path]
     photo: Path | None
     dilate_px: int
+    network: Path | None = None
 
     @property
     def masks(self) -> dict[str, Path]:
@@ -86,6 +91,8 @@ class CaseFiles:
             digests["photo"] = hash_file(self.photo)
         if self.case.target_image_mask is not None:
             digests["photo_mask"] = hash_file(Path(self.case.target_image_mask))
+        if self.network is not None:
+            digests["foreground_model"] = network_digest(self.network)
         if not self.masks:  # then the region is found by it
             digests["plain"] = self.digests[PLAIN]
         for kind, folder in self.masks.items():
@@ -94,7 +101,12 @@ class CaseFiles:
 
 
 def find_case_files(
-    name: str, case: Case, edits: Path, dilate_px: int, banks: Path | None = None
+    name: str,
+    case: Case,
+    edits: Path,
+    dilate_px: int,
+    banks: Path | None = None,
+    network: Path | None = None,
 ) -> CaseFiles:
     """The files of a case; baselines by other samplers where the edit made them.
 
@@ -109,7 +121,8 @@ def find_case_files(
     for sampler in get_args(BaselineSampler):
         if (path := folder / BASELINES_FOLDER / f"{sampler}.mkv").is_file():
             clips[sampler] = path
-    return CaseFiles(name, case, clips, find_reference_photo(name, case, banks), dilate_px)
+    photo = find_reference_photo(name, case, banks)
+    return CaseFiles(name, case, clips, photo, dilate_px, network)
 
 
 def curve_strengths(edits: Path) -> list[float]:

@@ -12,7 +12,7 @@ from refract.evaluation.edits.scores import EditCase
 from refract.evaluation.measures.product import Frames, ProductPhoto, background_region
 from refract.evaluation.variants import SOURCE
 from refract.media.mask_folder import read_masks
-from refract.media.product_image import load_product_image
+from refract.media.product_image import Foreground, load_product_image
 from refract.media.video_io import read_clip
 
 if TYPE_CHECKING:
@@ -53,14 +53,18 @@ def _read(path: Path, source: Frames) -> Frames:
 
 
 def _read_photo(files: "CaseFiles", shape: tuple[int, ...]) -> ProductPhoto | None:
-    """The product photo on the clip's grid, whatever part of it the reference bank was given."""
+    """The product photo on the clip's grid, whatever part of it the reference bank was given.
+
+    The product is where the case's mask says, else where the network that made the bank does.
+    """
     if files.photo is None:
         return None
     if files.has_whole_photo:
         pixels = load_product_image(files.photo, shape[1], shape[2], "all").pixels
         return ProductPhoto(pixels, None)
     mask = None if (given := files.case.target_image_mask) is None else Path(given)
-    image = load_product_image(files.photo, shape[1], shape[2], "mask" if mask else "auto", mask)
+    found_by: Foreground = "mask" if mask else "model" if files.network else "auto"
+    image = load_product_image(files.photo, shape[1], shape[2], found_by, mask, files.network)
     if image.keeps_all:
         logger.warning(
             "case %s: its photo has no plain backdrop; only whole-frame CLIP-I", files.name
