@@ -1,12 +1,12 @@
 """The deliverable against its template: what may not differ, and what must."""
 
 from fractions import Fraction
-from itertools import repeat
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from refract.base.errors import InputError
 from refract.editing.deliver.composing import to_planes
@@ -156,8 +156,12 @@ def test_at_the_quality_of_the_settings_the_rest_is_near(tmp_path: Path) -> None
 def _region(tmp_path: Path, settings: Deliver, mask: np.ndarray | None = None) -> np.ndarray:
     """The weight of the first edited frame."""
     template = _template(tmp_path)
-    masks = None if mask is None else repeat(mask)
-    write_final(tmp_path, template, [_shot(tmp_path, template)], settings, masks=masks)
+    drawn = None
+    if mask is not None:
+        drawn = tmp_path / "mask.png"
+        Image.fromarray(mask).save(drawn)
+    shot = _shot(tmp_path, template)
+    write_final(tmp_path, template, [shot], settings, region_mask=drawn)
     return list(read_weights(tmp_path / REGION_CLIP))[FIRST]
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from refract.editing.deliver.composing import blended, feathered, to_planes
+from refract.editing.deliver.composing import blended, to_planes
 from refract.editing.deliver.placing import Placement
 from refract.editing.deliver.replaced_region import EditedShot, changed_regions
 from refract.media.regions import grow
@@ -67,15 +67,6 @@ def test_blending_is_exact_at_both_ends_and_linear_between() -> None:
     assert (blended(template, edit, whole) == edit).all()
     third = blended(template, edit, whole // 3).astype(float)
     assert np.abs(third - (2 * template.astype(float) + edit) / 3).max() <= 0.5
-
-
-def test_a_feathered_edge_falls_once_and_ends() -> None:
-    region = np.zeros((9, 60), bool)
-    region[:, :10] = True
-    row = feathered(region, 5, 20)[4]
-    assert (row[:15] == 1).all() and (row[34:] == 0).all()
-    assert (np.diff(row[14:35]) < 0).all() and row[24] == pytest.approx(0.5)
-    assert (feathered(region, 0, 0) == region).all()
 
 
 def _regions(folder: Path, source: np.ndarray, edit: np.ndarray) -> np.ndarray:

@@ -110,6 +110,14 @@ def test_a_transport_stream_starts_at_zero(tmp_path: Path) -> None:
     assert shown(path) == [(n, n / 25) for n in range(5)]
 
 
+def test_a_transport_stream_starts_with_its_sound(tmp_path: Path) -> None:
+    """Its AAC begins with 1024 samples of the encoder's own, before the first picture."""
+    path = ffmpeg(tmp_path / "a.ts", "-f", "lavfi", "-i", "sine=440:r=44100:d=0.2", *X264,
+                  "-c:a", "aac", frames=marked(5), rate="25")  # fmt: skip
+    early = 1024 / 44100
+    assert shown(path) == [(n, pytest.approx(n / 25 + early, abs=1e-3)) for n in range(5)]
+
+
 def test_an_edit_list_leaves_frames_out(tmp_path: Path) -> None:
     whole = ffmpeg(tmp_path / "whole.mov", *X264, "-bf", "0", "-g", "20",
                    frames=marked(12), rate="10")  # fmt: skip

@@ -23,7 +23,7 @@ def decode_chain(
 
     A clip of wide colours needs the file that `wide_colours.write_curve` writes.
     """
-    filters = []
+    filters = [f"setpts=round(PTS-{facts.start}/TB)"] if facts.start else []
     if facts.pixel_format.startswith("yuv") and "yuva" not in facts.pixel_format:
         filters.append("bwdif=mode=send_frame:deint=interlaced")  # leaves what is not marked so
     if fps is not None:

@@ -51,22 +51,16 @@ def read_region(
         )
 
 
-def soften(region: BoolArray, grow: float, fade: float) -> NDArray[np.float32]:
-    """Weights [H, W] in [0, 1] of a region: 1 on all of it, fading out around it.
-
-    grow, fade: by how much it is grown, and the Gaussian's sigma after that, as shares (0..) of
-    the frame's shorter side.
-    """
+def soften(region: BoolArray, grow_px: float, fade_px: float) -> NDArray[np.float32]:
+    """1 in a region [H, W] and up to `grow_px` around it, falling to 0 over `fade_px` more."""
     import cv2  # where a mask is worked on, as in `regions`
 
     if not region.any():
         return np.zeros(region.shape, np.float32)
-    side = min(region.shape)
-    away = cv2.distanceTransform((~region).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    grown = (away <= grow * side).astype(np.float32)
-    if fade * side > 0:
-        grown = cv2.GaussianBlur(grown, (0, 0), fade * side, borderType=cv2.BORDER_REPLICATE)
-    return np.where(region, np.float32(1), np.clip(grown, 0, 1))
+    outside = (~region).astype(np.uint8)
+    distance = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    ramp = np.clip(1 - (distance - grow_px) / max(fade_px, 1e-3), 0, 1)
+    return np.asarray(ramp * ramp * (3 - 2 * ramp), np.float32)  # smooth at both ends
 
 
 def _grays(path: Path, first: int, count: int, fps: float | None) -> Iterator[Frames]:

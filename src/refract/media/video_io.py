@@ -78,7 +78,7 @@ def _decoded(
     """The times and bytes of what the filters `chain` make of a clip."""
     arguments = [word for name, value in INPUT_OPTIONS.items() for word in (f"-{name}", value)]
     # without `file:` ffmpeg takes some names for switches, addresses or protocols
-    arguments += ["-copyts", "-start_at_zero", "-i", f"file:{path.absolute()}"]
+    arguments += ["-copyts", "-i", f"file:{path.absolute()}"]
     arguments += ["-map", f"0:{facts.stream}", "-vf", chain]
     arguments += ["-fps_mode", "passthrough", "-enc_time_base", time_base]
     with TemporaryDirectory() as folder:

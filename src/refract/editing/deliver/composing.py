@@ -8,8 +8,6 @@ from av import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from numpy.typing import NDArray
 
-from refract.media.regions import BoolArray
-
 Planes = NDArray[np.uint8]  # [H * 3 / 2, W]: Y, then U and V of half the width and height
 Weight = NDArray[np.uint8]  # [H, W]: 0 is the template, 255 the edit
 
@@ -31,18 +29,6 @@ def to_planes(picture: NDArray[np.uint8]) -> Planes:
         interpolation=_EXACT,
     )
     return frame.to_ndarray().astype(np.uint8, copy=False)
-
-
-def feathered(region: BoolArray, grow_px: float, feather_px: float) -> NDArray[np.float32]:
-    """1 in a region [H, W] and up to `grow_px` around it, falling to 0 over `feather_px` more."""
-    import cv2
-
-    if not region.any():
-        return np.zeros(region.shape, np.float32)
-    outside = (~region).astype(np.uint8)
-    distance = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    ramp = np.clip(1 - (distance - grow_px) / max(feather_px, 1e-3), 0, 1)
-    return ramp * ramp * (3 - 2 * ramp)  # smooth at both ends: no edge is seen
 
 
 def sample_weights(weight: Weight) -> NDArray[np.uint8]:

@@ -19,7 +19,6 @@ from refract.editing.deliver.outputs import FINAL_CLIP, REGION_CLIP
 from refract.editing.deliver.replaced_region import EditedShot
 from refract.editing.deliver.soundtrack import Soundtrack
 from refract.media.clip_facts import ClipFacts, clip_facts, open_clip
-from refract.media.regions import BoolArray
 from refract.params.deliver import Deliver
 
 _BT709, _LIMITED = 1, 1  # of ITU-T H.273, of libav
@@ -41,21 +40,21 @@ def write_final(
     settings: Deliver,
     *,
     fps: float | None = None,
-    masks: Iterator[BoolArray] | None = None,
+    region_mask: Path | None = None,
     on_frame: Callable[[], object] = lambda: None,
 ) -> None:
     """Write final.mp4 and region.mkv, each complete or not at all.
 
     final.mp4 has the template's size, times, length and sound; its picture is H.264, yuv420p,
     BT.709. region.mkv holds the weight of the edited pixels, gray, without loss: 0 where the
-    template's own are, 255 where the edit's. `shots` count frames of the template at `fps` (None:
-    its own); masks: the user's region of each of these, None takes what the edits changed.
-    on_frame: called once a frame.
+    template's own are, 255 where the edit's. `shots` count frames of the template at `fps`
+    (None: its own). region_mask: the user's region, as `read_region` takes it; None for what the
+    edits changed. on_frame: called once a frame.
 
     Raises InputError: a clip cannot be decoded, or a shot is of frames the template does not have.
     """
     facts = clip_facts(template)
-    frames = _timed(final_frames(template, shots, settings, fps, masks), facts, fps)
+    frames = _timed(final_frames(template, shots, settings, fps, region_mask), facts, fps)
     rate = Fraction(fps or facts.fps).limit_denominator(1001)
 
     def encode(final: Path, region: Path) -> None:

@@ -10,9 +10,11 @@ import numpy as np
 from PIL import Image
 
 from refract.base.errors import InputError
-from refract.editing.deliver.composing import Planes, Weight, blended, feathered, to_planes
+from refract.editing.deliver.composing import Planes, Weight, blended, to_planes
 from refract.editing.deliver.placing import Placement
 from refract.editing.deliver.replaced_region import EditedShot, changed_regions
+from refract.media.clip_facts import clip_facts
+from refract.media.region_mask import read_region, soften
 from refract.media.regions import BoolArray
 from refract.media.video_io import Frames, read_frames
 from refract.params.deliver import Deliver
@@ -27,11 +29,11 @@ class FinalFrame(NamedTuple):
 
 
 class _Edited(NamedTuple):
-    """place: among the template's frames. region: of the edit's shape; None for the user's own."""
+    """place: among the template's frames. region: of the edit's shape, or of the template's."""
 
     place: int
     picture: Frames
-    region: BoolArray | None
+    region: BoolArray | None  # None where the whole edit shows
 
 
 def final_frames(
@@ -39,47 +41,56 @@ def final_frames(
     shots: Sequence[EditedShot],
     settings: Deliver,
     fps: float | None = None,
-    masks: Iterator[BoolArray] | None = None,
+    region_mask: Path | None = None,
 ) -> Iterator[FinalFrame]:
     """All frames of the template at its own size, one at a time, whatever its length.
 
-    masks: the user's region [H, W] of each frame; None takes what the edits changed.
-    Raises InputError: a clip cannot be decoded, or a shot is of frames the template does not have.
+    Parameters and errors as of `final_clip.write_final`.
     """
-    edits = _edited(shots, find_regions=settings.composite and masks is None)
+    edits = _edited(template, shots, settings, fps, region_mask)
     edit = next(edits, None)
-    given = repeat(None) if masks is None else masks
-    frames = read_frames(template, fps=fps, layout="yuv")
-    for place, ((time, planes), mask) in enumerate(zip(frames, given, strict=False)):
+    for place, (time, planes) in enumerate(read_frames(template, fps=fps, layout="yuv")):
         if edit is None or edit.place != place:
-            height, width = _shape(planes)
-            yield FinalFrame(time, planes, np.zeros((height, width), np.uint8))
+            yield FinalFrame(time, planes, np.zeros(_shape(planes), np.uint8))
             continue
-        yield _composed(time, planes, edit, mask, settings)
+        yield _composed(time, planes, edit, settings)
         edit = next(edits, None)
     if edit is not None:
         raise InputError(f"video {template}: has no frame {edit.place}, but there is an edit of it")
 
 
-def _edited(shots: Sequence[EditedShot], *, find_regions: bool) -> Iterator[_Edited]:
+def _edited(
+    template: Path,
+    shots: Sequence[EditedShot],
+    settings: Deliver,
+    fps: float | None,
+    region_mask: Path | None,
+) -> Iterator[_Edited]:
+    facts = clip_facts(template)
+    regions: Iterator[BoolArray | None]
     for shot in sorted(shots):
-        regions = changed_regions(shot) if find_regions else repeat(None)
-        for place, (frame, region) in enumerate(zip(read_frames(shot.edit), regions, strict=False)):
-            yield _Edited(shot.first + place, frame.pixels, region)
+        if not settings.composite:
+            regions = repeat(None)
+        elif region_mask is None:
+            regions = changed_regions(shot)
+        else:
+            count, size = clip_facts(shot.edit).frames, (facts.width, facts.height)
+            regions = read_region(region_mask, shot.first, count, size, fps=fps)
+        # regions first: at their end they may have an error to tell
+        pictures = zip(regions, read_frames(shot.edit), strict=False)
+        for place, (region, frame) in enumerate(pictures, shot.first):
+            yield _Edited(place, frame.pixels, region)
 
 
-def _composed(
-    time: Fraction, planes: Planes, edit: _Edited, mask: BoolArray | None, settings: Deliver
-) -> FinalFrame:
+def _composed(time: Fraction, planes: Planes, edit: _Edited, settings: Deliver) -> FinalFrame:
     height, width = _shape(planes)
     placement = Placement.of((width, height), (edit.picture.shape[1], edit.picture.shape[0]))
     feather_px = settings.feather * min(height, width)
-    shown = placement.inside(feather_px)
-    if settings.composite:
-        if mask is None:
-            assert edit.region is not None
-            mask = placement.back(edit.region.astype(np.uint8), Image.Resampling.NEAREST) > 0
-        shown = shown * feathered(mask, feather_px, feather_px)
+    shown, region = placement.inside(feather_px), edit.region
+    if region is not None:
+        if region.shape != (height, width):
+            region = placement.back(region.astype(np.uint8), Image.Resampling.NEAREST) > 0
+        shown = shown * soften(region, feather_px, feather_px)
     weight = np.rint(255 * shown).astype(np.uint8)
     if not weight.any():
         return FinalFrame(time, planes, weight)
