@@ -154,7 +154,7 @@ def test_previews_are_bt709_and_say_so(tmp_path: Path, name: str) -> None:
     if name == "a.mp4":
         write_clip(tmp_path / name, clip, "preview")
     else:
-        write_webm(tmp_path / name, clip, "fine")
+        write_webm(tmp_path / name, clip.frames, clip.fps, "fine")
     assert clip_facts(tmp_path / name).colours == (1, 1, 1)
     with av.open(str(tmp_path / name)) as container:
         frame = next(container.decode(video=0))

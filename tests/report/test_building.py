@@ -7,11 +7,23 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from refract.base.errors import InputError
+from refract.media.video_io import read_clip
+from refract.report import media
 from refract.report.building import ReportInputs, write_report
-from tests.tiny.outputs import CASES, FRAMES, HOSTILE, HOSTILE_TEXT, SCENES, write_outputs
+from tests.tiny.outputs import (
+    CASES,
+    FPS,
+    FRAMES,
+    HOSTILE,
+    HOSTILE_TEXT,
+    LEVEL,
+    SCENES,
+    write_outputs,
+)
 
 SVG_NAMESPACE = b"http://www.w3.org/2000/svg"
 
@@ -127,11 +139,27 @@ def test_scenes_and_cases_are_complete(data: Any) -> None:
     assert [entry["head"] for entry in first["attention"]] == [0, 1]
     assert data["scenes"][1]["attention"] == []
     case = data["cases"][0]
-    assert (case["count"], case["fps"]) == (FRAMES, 8.0)
+    assert (case["count"], case["fps"], case["step"]) == (FRAMES, FPS, 1)
     assert [point["strength"] for point in case["curve"]] == [0.5, 1.0]
     assert [entry["variant"] for entry in case["baselines"]] == ["sdedit"]
     assert len(case["frameScores"]["background.psnr"]["plain"]) == FRAMES - 1
     assert case["photo"]
+
+
+def test_of_a_long_clip_as_many_frames_are_shown_and_their_scores(
+    inputs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: Any
+) -> None:
+    monkeypatch.setattr(media, "MOST_FRAMES", 10)
+    write_report(tmp_path / "report", ReportInputs(**inputs))
+    page = Page((tmp_path / "report" / "index.html").read_text(encoding="utf-8"))
+    case, whole = json.loads(page.data)["cases"][0], data["cases"][0]
+    assert (case["count"], case["step"], case["fps"]) == (FRAMES // 3, 3, pytest.approx(FPS / 3))
+    clip = read_clip(tmp_path / "report" / case["clips"]["source"])
+    assert clip.fps == pytest.approx(FPS / 3, rel=1e-3)
+    levels = clip.frames.mean((1, 2, 3))
+    assert np.abs(levels - LEVEL * np.arange(0, FRAMES, 3)).max() < 2
+    for variant, values in whole["frameScores"]["background.psnr"].items():
+        assert case["frameScores"]["background.psnr"][variant] == values[::3]
 
 
 ABSENT = ("plots", "metrics", "triptychs", "infrared", "edits", "banks", "params", "cases")

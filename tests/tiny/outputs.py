@@ -127,6 +127,7 @@ def _info(root: Path) -> None:
             "target_prompt": HOSTILE_TEXT,
             "product_image": str(root / "photos" / f"{place}.png"),
             "result_strength": 1.0,
+            "shots": [{"first": 0, "frames": FRAMES, "start": 0.0, "end": FRAMES / FPS}],
         }
         for place, name in enumerate(CASES)
     }

@@ -137,7 +137,7 @@ def test_bad_requests_are_refused_in_one_line(tmp_path: Path) -> None:
         (replace(asked, methods=("plain", "plain")), "study", "two or more different methods"),
         (replace(asked, methods=("plain", "../x")), "study", "method '../x': must be reference"),
         (replace(asked, methods=("plain", "s070")), "study", "0.7.mkv: no such file"),
-        (replace(asked, methods=("plain", "s030")), "study", "s030 is (8, 40, 48, 3)"),
+        (replace(asked, methods=("plain", "s030")), "study", "s030 is (8, 40, 48)"),
         (replace(asked, checks=3), "study", "3 checks; must be 0 to 2"),
         (replace(asked, cases=bare), "study", "no case has a product photo"),
         (asked, "full", "holds 'thesis.tex'"),

@@ -1,12 +1,12 @@
 """Clips as any browser shows them: WebM with VP9, equal bytes for equal frames."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 from einops import repeat
 
-from refract.media.ffmpeg import BT709, encode
-from refract.media.video_io import Clip
+from refract.media.ffmpeg import BT709, Frames, encode
 
 _VP9 = ["-c:v", "libvpx-vp9", "-pix_fmt", "yuv420p", "-b:v", "0", "-row-mt", "0"]
 # quick: for a page of many clips, with a key frame so often that a seek decodes few frames.
@@ -20,10 +20,16 @@ _EFFORTS = {
 }  # fmt: skip
 
 
-def write_webm(path: Path, clip: Clip, effort: Literal["quick", "fine"], enlarge: int = 1) -> None:
-    """Write a clip, each pixel `enlarge` times along each side.
+def write_webm(
+    path: Path,
+    frames: Iterable[Frames],
+    fps: float,
+    effort: Literal["quick", "fine"],
+    enlarge: int = 1,
+) -> None:
+    """Write frames [H, W, 3], held one at a time, each pixel `enlarge` times along each side.
 
     VP9 as browsers play it keeps one colour for 2 x 2 pixels, so small clips are better enlarged.
     """
-    frames = repeat(clip.frames, "f h w c -> f (h a) (w b) c", a=enlarge, b=enlarge)
-    encode(path, frames, clip.fps, [*BT709, *_VP9, *_EFFORTS[effort]])
+    large = (repeat(frame, "h w c -> (h a) (w b) c", a=enlarge, b=enlarge) for frame in frames)
+    encode(path, large, fps, [*BT709, *_VP9, *_EFFORTS[effort]])

@@ -44,7 +44,8 @@ def edit_cases(
         case = _clips(edits / name, facts.get("result_strength"), clips, media)
         case |= {"name": name, "photo": _photo(name, banks, facts, media)}
         case |= {key: facts.get(key) or "" for key in ("source_prompt", "target_prompt")}
-        case |= {"scores": scores.of_item(name), "frameScores": frames.get(name, {})}
+        case |= {"scores": scores.of_item(name)}
+        case |= {"frameScores": _of_shown_frames(frames.get(name, {}), case["step"])}
         cases_shown.append(case)
     return cases_shown
 
@@ -68,6 +69,7 @@ def _clips(
     return {
         "count": source.count,
         "fps": source.fps,
+        "step": source.step,
         "width": source.width,
         "height": source.height,
         "thumb": media.file(clips[paths[RESULT]].still),
@@ -75,6 +77,15 @@ def _clips(
         "resultStrength": result_strength,
         "curve": curve,
         "baselines": [{"variant": path.stem, "clip": clips[path].address} for path in others],
+    }
+
+
+def _of_shown_frames(
+    frames: Mapping[str, Mapping[str, list[float | None]]], step: int
+) -> dict[str, dict[str, list[float | None]]]:
+    return {
+        metric: {variant: values[::step] for variant, values in variants.items()}
+        for metric, variants in frames.items()
     }
 
 

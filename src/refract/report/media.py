@@ -6,10 +6,11 @@ into a name. What an earlier page had of the same files comes from the item stor
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from refract.base.files import INFO_NAME, read_json_object
+from refract.media.clip_facts import clip_facts
 from refract.media.image_reading import read_rgb
-from refract.media.video_io import read_clip
+from refract.media.video_io import Frames, read_frames
 from refract.media.webm import write_webm
 from refract.pipeline.device import core_count
 from refract.pipeline.import_closure import closure
@@ -26,6 +28,7 @@ from refract.pipeline.item_store import ItemStore, hash_file, state_root
 
 MEDIA = "media"  # folder beside the page
 LEAST_SIDE_PX = 192  # smaller clips are enlarged by a whole factor: VP9 halves the colours' grid
+MOST_FRAMES = 120  # of a clip on the page
 _NAME_DIGITS = 20
 _CLIP_FILE, _STILL_FILE = "clip.webm", "still.png"
 
@@ -34,7 +37,10 @@ Pictures = Mapping[str, NDArray[np.uint8]]  # name -> [H, W] or [H, W, 3]
 
 @dataclass(frozen=True)
 class ShownClip:
-    """address: relative to the page. still: file of the frame in its middle."""
+    """address: relative to the page. still: file of the frame in its middle.
+
+    step: of how many frames one is shown, 1 but for long clips. count, fps: of those shown.
+    """
 
     address: str
     still: Path
@@ -42,6 +48,7 @@ class ShownClip:
     fps: float
     width: int
     height: int
+    step: int
 
 
 @dataclass
@@ -79,7 +86,10 @@ class MediaFolder:
         return self.pictures({"picture": path}, draw, __name__, most_px=most_px)["picture"]
 
     def clips(self, paths: Sequence[Path]) -> dict[Path, ShownClip]:
-        """Lossless clips as WebM, encoded side by side where they are new.
+        """Lossless clips as WebM, encoded side by side where they are new, held frame by frame.
+
+        Of one longer than `MOST_FRAMES` every second frame is shown, or every third, and so on, so
+        that a page does not grow with it.
 
         Raises InputError: a file is missing or no clip.
         """
@@ -113,10 +123,17 @@ def _fitted(path: Path, most_px: int) -> Pictures:
 
 
 def _write_clip(path: Path, folder: Path) -> None:
-    clip = read_clip(path)
-    count, height, width = clip.frames.shape[:3]
-    enlarge = max(1, -(-LEAST_SIDE_PX // min(height, width)))
-    write_webm(folder / _CLIP_FILE, clip, "quick", enlarge=enlarge)
-    Image.fromarray(clip.frames[count // 2]).save(folder / _STILL_FILE)
-    facts = {"count": count, "fps": clip.fps, "width": width, "height": height}
+    clip = clip_facts(path)
+    step = -(-clip.frames // MOST_FRAMES)
+    count, fps = -(-clip.frames // step), clip.fps / step
+
+    def shown() -> Iterator[Frames]:
+        for place, (_, pixels) in enumerate(islice(read_frames(path), None, None, step)):
+            if place == count // 2:
+                Image.fromarray(pixels).save(folder / _STILL_FILE)
+            yield pixels
+
+    enlarge = max(1, -(-LEAST_SIDE_PX // min(clip.height, clip.width)))
+    write_webm(folder / _CLIP_FILE, shown(), fps, "quick", enlarge=enlarge)
+    facts = {"count": count, "fps": fps, "width": clip.width, "height": clip.height, "step": step}
     (folder / INFO_NAME).write_text(json.dumps(facts))

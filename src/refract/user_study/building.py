@@ -1,5 +1,6 @@
 """From edits to a study: a folder for the raters and, outside it, the key."""
 
+import hashlib
 import logging
 import os
 import re
@@ -12,7 +13,8 @@ from refract.base.errors import InputError, shorten
 from refract.editing.cases.outputs import PLAIN_CLIP, REFERENCE_CLIP, SOURCE_CLIP
 from refract.editing.reference.photo import find_reference_photo
 from refract.evaluation.votes.study_key import StudyKey, load_key, write_key
-from refract.media.video_io import Clip, read_clip
+from refract.media.clip_facts import ClipFacts, clip_facts
+from refract.media.video_io import read_frames
 from refract.media.webm import write_webm
 from refract.params.cases import Case
 from refract.user_study.page import ShownPair, StudyPage, render_study
@@ -128,13 +130,14 @@ def _compare_clips(
     """Whether all clips are small, and for each case its methods in groups of equal clips."""
     small, alike = True, {}
     for case in photos:
-        clips = {m: read_clip(clip_path(request.edits, case, m)) for m in request.methods}
+        paths = {method: clip_path(request.edits, case, method) for method in request.methods}
+        clips = {method: clip_facts(path) for method, path in paths.items()}
         _check_shapes(case, clips)
-        groups: dict[bytes, tuple[str, ...]] = {}
-        for method, clip in clips.items():
-            content = clip.frames.tobytes()
+        groups: dict[str, tuple[str, ...]] = {}
+        for method, path in paths.items():
+            content = _digest(path)
             groups[content] = (*groups.get(content, ()), method)
-            small &= _is_small(clip)
+            small &= _is_small(clips[method])
         alike[case] = list(groups.values())
         for group in alike[case]:
             if len(group) > 1:
@@ -142,25 +145,39 @@ def _compare_clips(
     return small, alike
 
 
-def _check_shapes(case: str, clips: Mapping[str, Clip]) -> None:
+def _digest(path: Path) -> str:
+    """sha256 of a clip's pixels."""
+    digest = hashlib.sha256()
+    for frame in read_frames(path):
+        digest.update(frame.pixels.tobytes())
+    return digest.hexdigest()
+
+
+def _check_shapes(case: str, clips: Mapping[str, ClipFacts]) -> None:
     """Clips that differ in length or speed could not play in step, and would be told apart."""
     (first, model), *others = clips.items()
     for method, clip in others:
-        if clip.frames.shape != model.frames.shape or clip.fps != model.fps:
+        if _shape(clip) != _shape(model) or clip.fps != model.fps:
             raise InputError(
-                f"case {case}: {method} is {clip.frames.shape} at {clip.fps:g} fps, but {first} "
-                f"is {model.frames.shape} at {model.fps:g}; shape [T, H, W, 3] and rate must agree"
+                f"case {case}: {method} is {_shape(clip)} at {clip.fps:g} fps, but {first} "
+                f"is {_shape(model)} at {model.fps:g}; shape [T, H, W] and rate must agree"
             )
+
+
+def _shape(clip: ClipFacts) -> tuple[int, int, int]:
+    return clip.frames, clip.height, clip.width
 
 
 def _write_clips(plan: StudyPlan, files: Mapping[ClipId, Path], media: Path) -> None:
     for token, clip in plan.shown.items():
-        shown = read_clip(files[clip])
-        write_webm(media / f"{token}.webm", shown, "fine", enlarge=2 if _is_small(shown) else 1)
+        facts = clip_facts(files[clip])
+        frames = (frame.pixels for frame in read_frames(files[clip]))
+        enlarge = 2 if _is_small(facts) else 1
+        write_webm(media / f"{token}.webm", frames, facts.fps, "fine", enlarge=enlarge)
 
 
-def _is_small(clip: Clip) -> bool:
-    return min(clip.frames.shape[1:3]) < _SMALL_PX
+def _is_small(clip: ClipFacts) -> bool:
+    return min(clip.height, clip.width) < _SMALL_PX
 
 
 def _shown(

@@ -139,7 +139,9 @@ function startVideo(viewer, data) {
   function showFrame(frame) {
     if (!state.case) return;
     time.value = frame;
-    const text = `frame ${frame + 1} of ${state.case.count} · ${(frame / state.case.fps).toFixed(2)} s`;
+    const { count, fps, step } = state.case;
+    const rest = step > 1 ? ` · 1 of ${step} frames shown` : "";
+    const text = `frame ${frame + 1} of ${count} · ${(frame / fps).toFixed(2)} s${rest}`;
     if (clock.textContent === text) return;
     clock.textContent = text;
     time.setAttribute("aria-valuetext", text);
