@@ -60,7 +60,10 @@ def test_what_recomputes_a_bank(shop: Workshop, monkeypatch: pytest.MonkeyPatch)
 def test_a_network_tells_the_product_and_enters_the_key(shop: Workshop) -> None:
     cases = {"cup": shop.case("cup", 0)}
     network = save_tiny_network(shop.folder / "red.onnx")
-    shop.set("ref_bank", foreground="model", foreground_model=str(network))
+    shop.set("ref_bank", foreground="model")
+    with pytest.raises(ValueError, match="foreground: model needs foreground_model"):
+        shop.extract(cases)
+    shop.set("ref_bank", foreground_model=str(network))
     assert shop.extract(cases).store.computed == 1
     assert ReferenceBank.load(shop.banks / "cup.safetensors").facts["foreground"] == "model"
     shop.set("ref_bank", foreground_model=str(network.rename(shop.folder / "moved.onnx")))

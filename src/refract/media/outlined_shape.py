@@ -14,7 +14,9 @@ from scipy.ndimage import (
     gaussian_filter,
     gaussian_gradient_magnitude,
     label,
+    mean,
 )
+from skimage.segmentation import expand_labels, watershed
 
 Mask = NDArray[np.bool_]
 
@@ -23,6 +25,7 @@ _SHARP = 1.35  # times the mean slope around; at a step it is 3 times, on a long
 _LEAST_SLOPE = 0.009  # RGB distance a pixel: a step of 3 levels in each channel
 _NOISE_MARGIN = 1.5  # times the steepest slopes of the backdrop
 _GAP = 0.03  # of the shorter side: an outline interrupted by twice as much is still closed
+_RING = 3  # pixels around a part: what surrounds it
 _ISLAND = 0.9  # of what surrounds a part must be enclosed with it
 _SPARSE = 0.25  # of an enclosed shape: parts that cover less are no likeness of it
 _LEAST_GROWTH = 1.1  # times what is known of a shape; less is the blur of its outline
@@ -43,11 +46,14 @@ def grow_to_outline(
         backdrop: [H, W], pixels of which nothing but the backdrop is seen.
     """
     other = np.linalg.norm(difference, axis=-1) > faint
-    shapes, count = label(_outlined(difference, other, backdrop))
+    outlined = _outlined(difference, other, backdrop)
+    if not parts.any():
+        return np.asarray(binary_fill_holes(outlined), bool)
+    shapes, _ = label(outlined)
     grown = parts.copy()
-    for number in range(1, count + 1):
+    for number in np.unique(shapes[parts & outlined]):
         shape = shapes == number
-        if not parts.any() or _is_likelier(shape, parts):
+        if _is_likelier(shape, parts):
             grown |= shape
     return np.asarray(binary_fill_holes(grown), bool)
 
@@ -55,19 +61,18 @@ def grow_to_outline(
 def _is_likelier(shape: Mask, parts: Mask) -> bool:
     """Whether the whole shape is the product rather than its parts alone."""
     known = shape & parts
-    if not known.any() or shape.sum() < _LEAST_GROWTH * known.sum():
+    if shape.sum() < _LEAST_GROWTH * known.sum():
         return False
     if known.sum() < _SPARSE * shape.sum():
         return True
-    islands, count = label(known)
-    rings = (binary_dilation(islands == n, iterations=3) & ~parts for n in range(1, count + 1))
-    return any(shape[ring].mean() > _ISLAND for ring in rings if ring.any())
+    islands, _ = label(known)
+    rings = np.where(parts, 0, expand_labels(islands, _RING))
+    enclosed = mean(shape, rings, np.unique(rings[rings > 0]))
+    return bool((np.asarray(enclosed) > _ISLAND).any())
 
 
 def _outlined(difference: NDArray[np.float64], other: Mask, backdrop: Mask) -> Mask:
     """Pixels that a sharp edge encloses, divided from the rest where the slope is steepest."""
-    from skimage.segmentation import watershed  # by the few photos with such pixels
-
     slope = _slope(difference)
     least = max(_LEAST_SLOPE, _NOISE_MARGIN * float(np.quantile(slope[backdrop], 0.99)))
     edges = (slope > least) & (slope > _SHARP * gaussian_filter(slope, _AROUND))
