@@ -8,6 +8,7 @@ from typing import Any
 
 import av
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -118,6 +119,83 @@ def test_a_transport_stream_starts_with_its_sound(tmp_path: Path) -> None:
     assert shown(path) == [(n, pytest.approx(n / 25 + early, abs=1e-3)) for n in range(5)]
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.h264", (*X264, "-bf", "3")), ("b-frames.avi", (*X264, "-bf", "3")),
+        ("a.ogv", ("-c:v", "libtheora", "-q:v", "10")),
+        ("a.gif", ()), ("a.y4m", ("-pix_fmt", "gray")),
+        ("a.mpg", ("-c:v", "mpeg2video", "-q:v", "1")), ("a.wmv", ("-c:v", "wmv2", "-q:v", "1")),
+    ],
+)  # fmt: skip
+def test_containers_with_and_without_times(
+    tmp_path: Path, name: str, options: tuple[str, ...]
+) -> None:
+    path = ffmpeg(tmp_path / name, *options, frames=marked(12), rate="25")
+    assert shown(path) == [(n, n / 25) for n in range(12)]
+    facts = clip_facts(path)
+    assert (facts.fps, facts.frames, facts.has_sound) == (25, 12, False)
+
+
+@pytest.mark.parametrize("variable", [False, True])
+def test_first_and_count_are_exact(tmp_path: Path, variable: bool) -> None:
+    if variable:
+        path = timed(tmp_path / "a.mp4", VARIABLE)
+    else:  # groups that need the one before
+        gops = "open-gop=1:keyint=6:min-keyint=6:bframes=2:b-adapt=0:scenecut=0"
+        path = ffmpeg(tmp_path / "a.ts", *X264, "-x264-params", gops, frames=marked(17), rate="60")
+    everything, resampled = shown(path), shown(path, fps=24)
+    assert [place for place, _ in everything] == list(range(17))
+    for first, count in ((0, 1), (5, 3), (7, 6), (16, 1), (15, 9), (40, 2)):
+        assert shown(path, first=first, count=count) == everything[first : first + count]
+        wanted = resampled[first : first + count]
+        assert shown(path, first=first, count=count, fps=24) == wanted
+    assert shown(path, first=3) == everything[3:]
+
+
+@pytest.mark.parametrize("fps", [10, 24, 60])
+def test_resampled_frames_are_those_nearest_in_time(tmp_path: Path, fps: float) -> None:
+    path = timed(tmp_path / "a.mp4", [n / 30 for n in range(12)], rate=30)
+    frames = shown(path, fps=fps)
+    assert [time for _, time in frames] == pytest.approx(
+        [n / fps for n in range(len(frames))], abs=1e-3
+    )
+    assert all(abs(place / 30 - time) <= 1 / fps / 2 + 1 / 30 for place, time in frames)
+    assert len(frames) == pytest.approx(0.4 * fps, abs=1)
+
+
+def combed(count: int) -> np.ndarray:
+    """A bar that moves by 3 px a field, the upper field first: [F, 48, 64, 3]."""
+    fields = np.full((2 * count, 48, 64, 3), 60, np.uint8)
+    for time, field in enumerate(fields):
+        field[:, 3 * time : 3 * time + 8] = 200
+    frames = fields[::2].copy()
+    frames[:, 1::2] = fields[1::2, 1::2]
+    return frames
+
+
+def test_frames_marked_as_interlaced_become_whole(tmp_path: Path) -> None:
+    for name, options in (
+        ("a.mp4", ("-flags", "+ildct+ilme", *X264)),
+        ("a.mkv", ("-c:v", "ffv1", "-pix_fmt", "yuv420p")),
+    ):  # fmt: skip
+        path = ffmpeg(tmp_path / name, "-vf", "setfield=tff", *options, frames=combed(8), rate="25")
+        assert clip_facts(path).fps == 25 and clip_facts(path).frames == 8
+        frames = read_clip(path).frames[..., 1].astype(int)
+        for place, frame in enumerate(frames):
+            bar = slice(6 * place, 6 * place + 8)  # of the upper field
+            assert np.abs(frame[4:-4, bar].mean() - 200) < 12
+            assert np.abs(np.diff(frame[4:-4], axis=0)).mean() < 3  # combed it is 13
+            assert (
+                np.abs(np.delete(frame, np.arange(6 * place - 4, 6 * place + 16), 1) - 60).max() < 2
+            )
+
+
+def test_frames_that_are_not_marked_so_stay(tmp_path: Path) -> None:
+    path = ffmpeg(tmp_path / "a.mkv", "-c:v", "ffv1", "-pix_fmt", "yuv444p", frames=combed(4))
+    assert np.abs(read_clip(path).frames.astype(int) - combed(4)).max() <= 2
+
+
 def test_an_edit_list_leaves_frames_out(tmp_path: Path) -> None:
     whole = ffmpeg(tmp_path / "whole.mov", *X264, "-bf", "0", "-g", "20",
                    frames=marked(12), rate="10")  # fmt: skip
@@ -175,3 +253,23 @@ def test_pixels_are_square_and_upright(
     assert 60 < upright[:3, :3].mean() < 130 and upright[-3:, -3:].max() < 20
     rows, columns = (np.ptp(np.nonzero(pixels[..., 0] > 140)[axis]) + 1 for axis in (0, 1))
     assert columns / rows == pytest.approx(1, abs=0.06)
+
+
+def test_a_clip_that_breaks_off(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (12, 48, 64, 3), np.uint8)
+    whole = ffmpeg(tmp_path / "whole.mkv", *LOSSLESS, frames=noise).read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) // 2])
+    given = len(list(read_frames(tmp_path / "cut.mkv")))
+    assert 3 <= given <= 6
+    with pytest.raises(InputError, match=f"has {given} frames, but 9 are needed"):
+        read_clip(tmp_path / "cut.mkv", 9)
+
+
+def test_who_stops_early_leaves_no_process(tmp_path: Path) -> None:
+    path = ffmpeg(tmp_path / "a.mkv", *LOSSLESS, frames=marked(40, 256, 256))
+    before = {child.pid for child in psutil.Process().children()}
+    frames = read_frames(path)
+    assert mark(next(frames).pixels) == 0
+    assert {child.pid for child in psutil.Process().children()} - before
+    frames.close()  # type: ignore[attr-defined]
+    assert {child.pid for child in psutil.Process().children()} <= before

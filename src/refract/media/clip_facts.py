@@ -5,7 +5,7 @@ network (playlists, `concat:`, patterns of file names) is refused.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from refract.base.errors import InputError
 
 if TYPE_CHECKING:  # a fifth of a second, and most who import the types of clips read none
-    from av import VideoFrame
+    from av import Packet, VideoFrame
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
@@ -34,6 +34,13 @@ class Colours(NamedTuple):
     primaries: int
     transfer: int
     matrix: int
+
+
+class _Shown(NamedTuple):
+    """From when and how long (s; 0 is unknown)."""
+
+    start: Fraction
+    length: Fraction
 
 
 class ClipFacts(NamedTuple):
@@ -57,6 +64,7 @@ class ClipFacts(NamedTuple):
     frames: int
     has_sound: bool
     coded_size: tuple[int, int]
+    codec: str
     pixel_format: str
     colours: Colours
 
@@ -69,24 +77,23 @@ def clip_facts(path: Path) -> ClipFacts:
     """
     with open_clip(path) as container:
         stream = _picture_stream(container, path)
-        frame = next(container.decode(stream), None)
-        if frame is None:
+        frame, shown = _survey(container, stream)
+        if frame is None or not shown:
             raise undecodable(path, "no frame in it")
         scaled = _upright_square(frame, stream.sample_aspect_ratio or Fraction(1))
         width, height = (side // 2 * 2 for side in scaled)
         if not 0 < width * height <= _MOST_PX:
             raise undecodable(path, f"frames of {scaled[0]} x {scaled[1]} pixels")
         start = Fraction(container.start_time or 0, 1_000_000)
-        container.seek(0)
-        # the fields of an interlaced frame may come in packets of their own
-        times, last = _times(container, stream, decode=frame.interlaced_frame)
         tick = stream.time_base or Fraction(1, 1000)
         known = [rate for rate in (stream.average_rate, stream.guessed_rate) if rate]
+        times, last = [one.start for one in shown], shown[-1].length
         fps = mean_rate(times, tick, known, last)
         return ClipFacts(
             stream.index, scaled, width, height, fps, tick, start,
             float(times[-1] - start) + (float(last) or 1 / fps), len(times),
-            bool(container.streams.audio), (frame.width, frame.height), frame.format.name,
+            bool(container.streams.audio), (frame.width, frame.height),
+            stream.codec_context.name, frame.format.name,
             Colours(frame.color_primaries, frame.color_trc, frame.colorspace),
         )  # fmt: skip
 
@@ -172,16 +179,33 @@ def _upright_square(frame: "VideoFrame", pixel_aspect: Fraction) -> tuple[int, i
     return width, height
 
 
-def _times(
-    container: "InputContainer", stream: "VideoStream", *, decode: bool
-) -> tuple[list[Fraction], Fraction]:
-    """When each frame is shown (s, rising), and how long the last one (s, 0: unknown)."""
-    shown = []
+def _survey(
+    container: "InputContainer", stream: "VideoStream"
+) -> tuple["VideoFrame | None", list[_Shown]]:
+    """The first frame, and when all are shown, in order.
+
+    By the packets, and by decoded frames where these are interlaced, since two fields may come in
+    packets of their own.
+    """
+    import av
+
+    first: VideoFrame | None = None
+    packets: list[_Shown] = []
+    frames: list[_Shown] = []
     for packet in container.demux(stream):
-        parts = packet.decode() if decode else [] if packet.is_discard else [packet]
-        for part in parts:
-            time = part.dts if part.pts is None else part.pts
-            if time is not None and part.time_base:
-                shown.append((time * part.time_base, (part.duration or 0) * part.time_base))
-    shown.sort()
-    return [time for time, _ in shown], shown[-1][1] if shown else Fraction(0)
+        if packet.size and not packet.is_discard:
+            packets.append(_shown(packet, packets))
+        if first is None or first.interlaced_frame:
+            with suppress(av.error.InvalidDataError):  # as ffmpeg goes on with the next one
+                for frame in packet.decode():
+                    first = first or frame
+                    frames.append(_shown(frame, frames))
+    return first, sorted(frames if first and first.interlaced_frame else packets)
+
+
+def _shown(part: "Packet[VideoStream] | VideoFrame", before: Sequence[_Shown]) -> _Shown:
+    """When a packet or frame is shown; one without a time follows the one before."""
+    tick = part.time_base or Fraction(1, 1000)
+    time = part.dts if part.pts is None else part.pts
+    start = sum(before[-1]) if before and time is None else (time or 0) * tick
+    return _Shown(Fraction(start), (part.duration or 0) * tick)

@@ -77,6 +77,8 @@ def _decoded(
 ) -> Iterator[tuple[Fraction, Frames]]:
     """The times and bytes of what the filters `chain` make of a clip."""
     arguments = [word for name, value in INPUT_OPTIONS.items() for word in (f"-{name}", value)]
+    if facts.codec in ("theora", "vp3", "vp4"):  # on several threads, other pixels each time
+        arguments += ["-threads", "1"]
     # without `file:` ffmpeg takes some names for switches, addresses or protocols
     arguments += ["-copyts", "-i", f"file:{path.absolute()}"]
     arguments += ["-map", f"0:{facts.stream}", "-vf", chain]
