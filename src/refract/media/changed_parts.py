@@ -33,7 +33,8 @@ def pixel_change(frame: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[
     """By how many levels `[H, W]` a frame `[H, W, 3]` differs from another, smoothed."""
     from scipy.ndimage import gaussian_filter
 
-    return gaussian_filter(np.abs(frame.astype(np.float32) - other).mean(-1), _SIGMA)
+    red, green, blue = np.moveaxis(np.abs(frame.astype(np.float32) - other), -1, 0)
+    return gaussian_filter((red + green + blue) / 3, _SIGMA)  # `mean` takes five times as long
 
 
 def changed_parts(change: NDArray[np.generic]) -> Parts | None:

@@ -33,8 +33,8 @@ def to_planes(picture: NDArray[np.uint8]) -> Planes:
 
 def sample_weights(weight: Weight) -> NDArray[np.uint8]:
     """The weight of each sample of the planes, one after another: of a colour, its four pixels'."""
-    height, width = weight.shape
-    quads = weight.reshape(height // 2, 2, width // 2, 2).sum((1, 3), dtype=np.uint16)
+    wide = weight.astype(np.uint16)
+    quads = wide[::2, ::2] + wide[::2, 1::2] + wide[1::2, ::2] + wide[1::2, 1::2]
     colour = (quads // 4).astype(np.uint8).ravel()
     return np.concatenate([weight.ravel(), colour, colour])
 
