@@ -146,6 +146,16 @@ def test_scenes_and_cases_are_complete(data: Any) -> None:
     assert case["photo"]
 
 
+def test_the_deliverable_is_shown_smaller_and_described_as_it_is(data: Any, report: Path) -> None:
+    hostile, plain = (case["final"] for case in data["cases"])
+    assert hostile is None
+    assert plain["about"] == "final.mp4: 1000 × 640 pixels, 0.38 s, without sound"
+    shown = read_clip(report / plain["clip"])
+    assert shown.frames.shape == (3, 480, 750, 3)
+    levels = shown.frames.mean((1, 2, 3))
+    assert np.abs(levels - [54, 63, 72]).max() < 3
+
+
 def test_of_a_long_clip_as_many_frames_are_shown_and_their_scores(
     inputs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: Any
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from refract.media.video_io import Clip, write_clip
+from refract.media.video_io import Clip, write_clip, write_frames
 from refract.triptychs.panels.manifest import TriptychRow, write_manifest
 
 PX = 32
@@ -82,8 +82,16 @@ def _case(folder: Path, photo: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_clip(path, ramp(place), "lossless")
     (folder / "curve" / "1.mkv").write_bytes((folder / "reference.mkv").read_bytes())
+    if folder.name != HOSTILE:  # one of the cases has a deliverable
+        write_frames(folder / "final.mp4", _shades(6), FPS, "preview")
+        write_frames(folder / "region.mkv", _shades(6), FPS, "lossless")
     photo.parent.mkdir(exist_ok=True)
     Image.new("RGB", (PX, PX), (200, 30, 30)).save(photo)
+
+
+def _shades(first: int) -> np.ndarray:
+    """Frames larger than a page shows them, 1000 x 640."""
+    return np.stack([np.full((640, 1000, 3), 9 * (first + n), np.uint8) for n in range(3)])
 
 
 def _tables(folder: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from refract.base.errors import InputError
 from refract.base.files import INFO_NAME, read_object
 from refract.editing.cases.outputs import BASELINES_FOLDER
+from refract.editing.deliver.outputs import FINAL_CLIP, REGION_CLIP
 from refract.evaluation.edits.case_files import curve_clips
 from refract.evaluation.variants import PLAIN, RESULT, SOURCE, strength_key
 from refract.media.image_reading import PHOTO_SUFFIXES
@@ -37,11 +38,13 @@ def edit_cases(
     present = sorted(path.name for path in edits.iterdir() if path.is_dir())
     ordered = [name for name in cases if name in present]
     ordered += [name for name in present if name not in cases]
-    clips = media.clips(sorted(edits.glob("*/**/*.mkv")))
+    paths = [path for path in edits.glob("*/**/*.mkv") if path.name != REGION_CLIP]
+    clips = media.clips(sorted([*paths, *edits.glob(f"*/{FINAL_CLIP}")]))
     cases_shown = []
     for name in ordered:
         facts = {**cases.get(name, {}), **info.get("cases", {}).get(name, {})}
         case = _clips(edits / name, facts.get("result_strength"), clips, media)
+        case |= {"final": _final(clips.get(edits / name / FINAL_CLIP))}
         case |= {"name": name, "photo": _photo(name, banks, facts, media)}
         case |= {key: facts.get(key) or "" for key in ("source_prompt", "target_prompt")}
         case |= {"scores": scores.of_item(name)}
@@ -78,6 +81,15 @@ def _clips(
         "curve": curve,
         "baselines": [{"variant": path.stem, "clip": clips[path].address} for path in others],
     }
+
+
+def _final(clip: ShownClip | None) -> dict[str, str] | None:
+    """The deliverable and what to say of it; None where a case has none."""
+    if clip is None:
+        return None
+    sound = "with its sound, which this view leaves out" if clip.has_sound else "without sound"
+    facts = f"{clip.width} × {clip.height} pixels, {clip.duration:.2f} s, {sound}"
+    return {"clip": clip.address, "about": f"{FINAL_CLIP}: {facts}"}
 
 
 def _of_shown_frames(

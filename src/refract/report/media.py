@@ -20,13 +20,14 @@ from PIL import Image
 from refract.base.files import INFO_NAME, read_json_object
 from refract.media.clip_facts import clip_facts
 from refract.media.image_reading import read_rgb
-from refract.media.video_io import Frames, read_frames
+from refract.media.video_io import Frames, fit_frame, read_frames
 from refract.media.webm import write_webm
 from refract.pipeline.device import core_count
 from refract.pipeline.import_closure import closure
 from refract.pipeline.item_store import ItemStore, hash_file, state_root
 
 MEDIA = "media"  # folder beside the page
+MOST_SIDE_PX = 480  # of a clip's shorter side
 LEAST_SIDE_PX = 192  # smaller clips are enlarged by a whole factor: VP9 halves the colours' grid
 MOST_FRAMES = 120  # of a clip on the page
 _NAME_DIGITS = 20
@@ -39,7 +40,8 @@ Pictures = Mapping[str, NDArray[np.uint8]]  # name -> [H, W] or [H, W, 3]
 class ShownClip:
     """address: relative to the page. still: file of the frame in its middle.
 
-    step: of how many frames one is shown, 1 but for long clips. count, fps: of those shown.
+    step: of how many frames one is shown, 1 but for long clips. count, fps: of those shown. width,
+    height, duration (s), has_sound: of the clip itself, which is shown without sound.
     """
 
     address: str
@@ -48,6 +50,8 @@ class ShownClip:
     fps: float
     width: int
     height: int
+    duration: float
+    has_sound: bool
     step: int
 
 
@@ -86,10 +90,10 @@ class MediaFolder:
         return self.pictures({"picture": path}, draw, __name__, most_px=most_px)["picture"]
 
     def clips(self, paths: Sequence[Path]) -> dict[Path, ShownClip]:
-        """Lossless clips as WebM, encoded side by side where they are new, held frame by frame.
+        """Clips as WebM, encoded side by side where they are new, held frame by frame.
 
-        Of one longer than `MOST_FRAMES` every second frame is shown, or every third, and so on, so
-        that a page does not grow with it.
+        Large ones are reduced. Of one longer than `MOST_FRAMES` every second frame is shown, or
+        every third, and so on, so that a page does not grow with it.
 
         Raises InputError: a file is missing or no clip.
         """
@@ -126,14 +130,21 @@ def _write_clip(path: Path, folder: Path) -> None:
     clip = clip_facts(path)
     step = -(-clip.frames // MOST_FRAMES)
     count, fps = -(-clip.frames // step), clip.fps / step
+    side = min(clip.height, clip.width)
+    reduced = min(1.0, MOST_SIDE_PX / side) / 2
+    width, height = (round(whole * reduced) * 2 for whole in (clip.width, clip.height))
 
     def shown() -> Iterator[Frames]:
         for place, (_, pixels) in enumerate(islice(read_frames(path), None, None, step)):
+            fitted = fit_frame(pixels, width, height)
             if place == count // 2:
-                Image.fromarray(pixels).save(folder / _STILL_FILE)
-            yield pixels
+                Image.fromarray(fitted).save(folder / _STILL_FILE)
+            yield fitted
 
-    enlarge = max(1, -(-LEAST_SIDE_PX // min(clip.height, clip.width)))
+    enlarge = max(1, -(-LEAST_SIDE_PX // side))
     write_webm(folder / _CLIP_FILE, shown(), fps, "quick", enlarge=enlarge)
-    facts = {"count": count, "fps": fps, "width": clip.width, "height": clip.height, "step": step}
+    facts = {
+        "count": count, "fps": fps, "width": clip.width, "height": clip.height,
+        "duration": clip.duration, "has_sound": clip.has_sound, "step": step,
+    }  # fmt: skip
     (folder / INFO_NAME).write_text(json.dumps(facts))

@@ -10,8 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from refract.media.changed_parts import changed_parts, pixel_change
-from refract.media.regions import BoolArray, grow, shrink
+from refract.media.regions import BoolArray, changed_parts, grow, pixel_change, shrink
 from refract.media.video_io import read_frames
 
 _MOST_CELLS = 120  # along the shorter side: what is kept of each frame is small

@@ -3,7 +3,7 @@
 import numpy as np
 
 from refract.evaluation.measures.product import Frames, RegionMask
-from refract.media.changed_parts import CHANGE, changed_parts, pixel_change
+from refract.media.regions import CHANGE, changed_parts, pixel_change
 
 FOUND_METHOD = (
     f"where the plain edit changed its source: {CHANGE} (scikit-image), largest part in space and "

@@ -57,6 +57,11 @@ function startVideo(viewer, data) {
     openStrength();
     openCurves();
     showScores();
+    part(viewer, "final").hidden = !chosen.final;
+    if (chosen.final) {
+      part(viewer, "final-clip").src = chosen.final.clip;
+      part(viewer, "final-about").textContent = chosen.final.about;
+    }
     if (playing) clips.play();
   }
 
