@@ -1,10 +1,22 @@
+import errno
+from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from refract.base.errors import InputError
-from refract.media.video_io import Clip, fit_frame, read_clip, side_by_side, write_clip
+from refract.media.clip_facts import open_clip
+from refract.media.video_io import (
+    Clip,
+    Frames,
+    fit_frame,
+    read_clip,
+    side_by_side,
+    write_clip,
+    write_frames,
+)
 
 
 def clip(frames: int = 6, height: int = 32, width: int = 48, fps: float = 8.0) -> Clip:
@@ -13,11 +25,12 @@ def clip(frames: int = 6, height: int = 32, width: int = 48, fps: float = 8.0) -
     return Clip(np.stack(ramps).astype(np.uint8), fps)
 
 
-def test_lossless_is_lossless(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fps", [12.5, 24000 / 1001])
+def test_lossless_is_lossless(tmp_path: Path, fps: float) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (5, 34, 50, 3), np.uint8)
-    write_clip(tmp_path / "a.mkv", Clip(noise, 12.5), "lossless")
+    write_clip(tmp_path / "a.mkv", Clip(noise, fps), "lossless")
     again = read_clip(tmp_path / "a.mkv")
-    assert np.array_equal(again.frames, noise) and again.fps == 12.5
+    assert np.array_equal(again.frames, noise) and again.fps == fps
 
 
 @pytest.mark.parametrize(("suffix", "quality"), [("mkv", "lossless"), ("mp4", "preview")])
@@ -95,3 +108,21 @@ def test_failed_write_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="ffmpeg could not write"):
         write_clip(tmp_path / "a.mp4", Clip(np.zeros((2, 31, 33, 3), np.uint8), 8), "preview")
     assert not list(tmp_path.iterdir())
+
+
+def test_frames_that_fail_to_come_leave_no_file(tmp_path: Path) -> None:
+    def frames() -> Iterator[Frames]:
+        yield clip().frames[0]
+        raise InputError("the second one is missing")
+
+    with pytest.raises(InputError, match="the second one is missing"):
+        write_frames(tmp_path / "a.mkv", frames(), 8, "lossless")
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_what_is_read_of_a_clip_counts_against_it(tmp_path: Path) -> None:
+    write_clip(tmp_path / "a.mkv", clip(), "lossless")
+    with pytest.raises(OSError, match="No space left"), open_clip(tmp_path / "a.mkv"):
+        av.error.err_check(-errno.ENOSPC)
+    with pytest.raises(InputError, match="decoded .damaged"), open_clip(tmp_path / "a.mkv"):
+        raise av.error.InvalidDataError(1, "damaged")

@@ -111,10 +111,14 @@ def open_clip(path: Path) -> Iterator["InputContainer"]:
         raise InputError(f"video {path}: no such file")
     try:
         # without `file:` some names would be taken for addresses or protocols
-        with av.open(f"file:{path.absolute()}", "r", options=INPUT_OPTIONS) as container:
-            yield container
+        container = av.open(f"file:{path.absolute()}", "r", options=INPUT_OPTIONS)
     except av.FFmpegError as error:
         raise undecodable(path, str(error.strerror)) from error
+    with container:
+        try:
+            yield container
+        except av.error.InvalidDataError as error:  # others may be of what is written meanwhile
+            raise undecodable(path, str(error.strerror)) from error
 
 
 def undecodable(path: Path, detail: str) -> InputError:
