@@ -26,7 +26,9 @@ from benchmarks.timing import CLOCKS, Timings, add_measuring_options, time_inter
 from refract.base.errors import InputError
 from refract.editing.cases.latent_case import LatentCaseEdit
 from refract.editing.cases.models import EditModels
-from refract.editing.cases.request import EditRequest, read_source_clip
+from refract.editing.cases.outputs import SOURCE_CLIP
+from refract.editing.cases.plan import cut_into_shots
+from refract.editing.cases.request import EditRequest, read_source_clip, write_source_clip
 from refract.editing.samplers.latent_edit import FlowSettings, edit_latents
 from refract.editing.samplers.source_branch import compute_source_branch, source_velocity_of
 from refract.editing.samplers.wan_velocity import WanVelocity
@@ -58,16 +60,20 @@ class InfraredParams(Section):
 
 
 class CachedEdit:
-    """Source branch and plain edit of one clip."""
+    """Source branch and plain edit of a case's first shot."""
 
     def __init__(self, request: EditRequest) -> None:
         models = EditModels(request.params.video_model)
         models.embed([request])
-        edit = models.of(request).case_edit(request, Path())
+        shot = cut_into_shots(request)[1][0]
+        edit = models.of(request).case_edit(shot, Path())
         assert isinstance(edit, LatentCaseEdit)
         self.model, self.contexts = edit.model, edit.contexts
         self.settings: FlowSettings = edit.settings
-        self.x_src = encode_frames(self.model.vae, read_source_clip(self.model, request).frames)
+        with tempfile.TemporaryDirectory() as folder:
+            write_source_clip(self.model, shot, Path(folder, SOURCE_CLIP))
+            frames = read_source_clip(self.model, shot, Path(folder))
+            self.x_src = encode_frames(self.model.vae, frames)
 
     @property
     def transformer(self) -> Any:

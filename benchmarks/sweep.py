@@ -21,13 +21,13 @@ from benchmarks.timing import CLOCKS, Timings, add_measuring_options, time_inter
 from refract.base.errors import InputError
 from refract.editing.cases.latent_case import LatentCaseEdit, reference_settings
 from refract.editing.cases.models import EditModels
-from refract.editing.cases.request import EditRequest
+from refract.editing.cases.plan import cut_into_shots
+from refract.editing.cases.request import EditRequest, read_source_clip
 from refract.editing.reference.attention import reference_attention
 from refract.editing.reference.job import BankJob
 from refract.editing.reference.photo import find_reference_photo
 from refract.editing.samplers.latent_edit import edit_latents
 from refract.editing.samplers.source_branch import SourceBranch
-from refract.media.video_io import read_clip
 from refract.models.determinism import make_deterministic
 from refract.models.wan_latents import encode_frames
 from refract.params.cases import Case, load_cases, with_overrides
@@ -41,10 +41,10 @@ _STRENGTHS = {FIRST: 1.0, POINT: 0.7}
 
 
 class Sweep:
-    """One case with its bank; `folder` holds the items, each edit's in a folder of its own."""
+    """The first shot of a case with its bank; `folder` holds a folder for each edit's items."""
 
     def __init__(self, request: EditRequest, folder: Path) -> None:
-        self.request, self.folder = request, folder
+        self.request, self.folder = cut_into_shots(request)[1][0], folder
         self.models = EditModels(request.params.video_model)
         self.models.embed([request])
         self._edits = 0
@@ -96,14 +96,8 @@ def count_passes(module: nn.Module, call: Callable[[], object]) -> int:
 
 def latents_without_store(edit: LatentCaseEdit, strength: float) -> Tensor:
     """`LatentCaseEdit.latents` from the clip, each source velocity evaluated at its step."""
-    flow, reference = (
-        edit.request.params.flowalign,
-        reference_settings(edit.request.params, strength),
-    )
-    clip = read_clip(
-        Path(edit.request.case.video), flow.frames, width=flow.width, height=flow.height
-    )
-    x_src = encode_frames(edit.model.vae, clip.frames)
+    reference = reference_settings(edit.request.params, strength)
+    x_src = encode_frames(edit.model.vae, read_source_clip(edit.model, edit.request, edit.slot))
     with reference_attention(
         edit.model.transformer,
         edit.bank,
@@ -162,10 +156,10 @@ def main() -> None:
         )
         stored = sweep.open(slot).latents(_STRENGTHS[POINT])
         afresh = latents_without_store(sweep.open(slot), _STRENGTHS[POINT])
-    flow, dtype = sweep.request.params.flowalign, sweep.request.params.video_model.dtype
+    shot, dtype = sweep.request, sweep.request.params.video_model.dtype
     print(
-        f"{describe_machine(device, dtype)}; case {options.case}, {flow.frames} "
-        f"frames of {flow.width}x{flow.height}, {options.repeats} interleaved rounds, "
+        f"{describe_machine(device, dtype)}; case {options.case}, {shot.shot.frames} "
+        f"frames of {shot.frame[0]}x{shot.frame[1]}, {options.repeats} interleaved rounds, "
         f"{options.clock} clock"
     )
     print(table(timings, passes))

@@ -25,6 +25,13 @@ class StageParams(EditParams):
     """The settings of this stage."""
 
 
+def _shots(text: str) -> str | list[list[float]]:
+    """`0-2.5,4-6` as [[0, 2.5], [4, 6]]; words as they are."""
+    if text in ("auto", "none"):
+        return text
+    return [[float(time) for time in span.split("-")] for span in text.split(",")]
+
+
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -40,6 +47,18 @@ def parse_arguments() -> argparse.Namespace:
     alone.add_argument("--source-prompt", help="what the clip shows")
     alone.add_argument("--target-prompt", help="what the edit shall show")
     alone.add_argument("--ref-strength", type=float, help="in place of ref_strength in --params")
+    alone.add_argument("--start", type=float, default=0.0, help="second the edit begins at")
+    alone.add_argument("--end", type=float, help="second the edit ends before; left out: the end")
+    alone.add_argument(
+        "--shots",
+        type=_shots,
+        default="auto",
+        help="auto (cuts are found), none, or seconds such as 0-2.5,4-6.2: each a clip of its own",
+    )
+    alone.add_argument("--fps", type=float, help="frames a second; left out: the clip's own")
+    alone.add_argument(
+        "--region-mask", type=Path, help="where to edit: picture, folder of pictures or clip"
+    )
     arguments = parser.parse_args()
     batch_options = (arguments.cases, arguments.banks)
     alone_options = (arguments.video, arguments.source_prompt, arguments.target_prompt)
@@ -81,5 +100,5 @@ if __name__ == "__main__":
     run_stage(
         "flowalign_edit",
         main,
-        memory_keys=("flowalign.frames", "flowalign.width", "flowalign.height"),
+        memory_keys=("flowalign.window.frames", "flowalign.width", "flowalign.height"),
     )

@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refract.base.errors import InputError
-from refract.editing.cases.baselines import baseline_requests
-from refract.editing.cases.keys import plain_keys
+from refract.editing.cases.plan import plan_case
 from refract.editing.cases.request import EditRequest
 from refract.editing.samplers.flowedit import sample_flowedit
 from refract.editing.samplers.noise_levels import edit_sigmas
@@ -36,7 +35,7 @@ ITEMS = 5  # of the edit itself: source branch, plain edit, two strengths and th
 
 # Another value of every setting of the stage and of what a case says, and who reads it.
 COMMON: dict[str, Any] = {
-    "seed": 1, "flowalign.steps": 5, "flowalign.shift": 2.0, "flowalign.frames": 9,
+    "seed": 1, "flowalign.steps": 5, "flowalign.shift": 2.0, "flowalign.frames": 3,
     "flowalign.width": 64, "flowalign.height": 48, "flowalign.negative_prompt": "a ball",
     "case.target_prompt": "a blue mug", "video_model.dtype": "bfloat16",
     "video_model.max_sequence_length": 9, "flowalign.window.frames": 5,
@@ -87,6 +86,7 @@ def keys_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[list[str]], d
     folder = tmp_path_factory.mktemp("keys")
     shop, store = Workshop(folder, folder), ItemStore(folder, "keys", refresh=False)
     shop.baselines(*BOTH)
+    shop.set("flowalign", frame="fixed")  # where width and height count each by itself
     case = shop.case("cup", 0)
 
     def keys(names: list[str]) -> dict[str, str]:
@@ -95,10 +95,10 @@ def keys_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[list[str]], d
             changed(document, name, CHANGES[name])
         own = Case(**document["case"])
         read = {key: document[key] for key in EditParams.model_fields}
-        request = EditRequest("cup", own, EditParams.model_validate(read), Path("absent"))
+        request = EditRequest("cup", own, EditParams.model_validate(read))
         return {
-            sampler: plain_keys(baseline, store, "model").plain
-            for sampler, baseline in baseline_requests(request).items()
+            sampler: edits[0].keys.plain
+            for sampler, edits in plan_case(request, store, "model").baselines.items()
         }
 
     return keys
@@ -123,10 +123,10 @@ def test_every_setting_is_among_the_changes(shop: Workshop) -> None:
             found |= leaves(value, f"{prefix}{key}.") if nested else {prefix + key}
         return found
 
-    read = {key: shop.params[key] for key in EditParams.model_fields}
-    told_otherwise = {  # who it is, or known by the model's contents
+    read = {key: shop.params[key] for key in EditParams.model_fields if key != "deliver"}
+    told_otherwise = {  # who it is, or known by the model's contents or the clip's shape
         "flowalign.sampler", "flowalign.baselines.samplers", "flowalign.vace.revision",
-        "video_model.path", "video_model.revision",
+        "video_model.path", "video_model.revision", "flowalign.frame",
     }  # fmt: skip
     assert leaves(read) - told_otherwise == {key for key in CHANGES if not key.startswith("case.")}
 
@@ -235,8 +235,8 @@ def test_errors_name_the_baseline(shop: Workshop, monkeypatch: pytest.MonkeyPatc
     shop.edit({"cup": case})
     shop.baselines("flowedit")
 
-    def diverge(transformer: Any, contexts: Any, source: Any, settings: Any) -> torch.Tensor:
-        return source.x_src * float("nan")
+    def diverge(*shared: Any, **_: Any) -> torch.Tensor:
+        return shared[2].x_src * float("nan")
 
     monkeypatch.setattr("refract.editing.cases.latent_case.edit_latents", diverge)
     message = r"^case cup: baseline flowedit: .*lower flowalign\.baselines\.flowedit\.guidance$"

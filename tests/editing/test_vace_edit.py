@@ -16,6 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from refract.base.errors import InputError
+from refract.editing.cases.shots import Shot
 from refract.editing.cases.vace_edit import (
     Embeddings,
     VaceSettings,
@@ -332,23 +333,26 @@ def write_masks(folder: Path, count: int, size: tuple[int, int] = (WIDTH, HEIGHT
 
 def test_masks_are_read_and_grown(tmp_path: Path) -> None:
     folder = write_masks(tmp_path / "masks", FRAMES)
-    exact, grown = (load_source_masks(folder, FRAMES, HEIGHT, WIDTH, px) for px in (0, 2))
+    exact, grown = (load_source_masks(folder, Shot(0, FRAMES), HEIGHT, WIDTH, px) for px in (0, 2))
     assert exact.shape == (FRAMES, HEIGHT, WIDTH) and exact.dtype == np.bool_
     assert exact.sum((1, 2)).tolist() == [100] * FRAMES
     assert exact[3, 10:20, 13:23].all()
     assert grown[3, 8, 15] and grown[3, 15, 24] and not grown[3, 8, 11], "city blocks"
 
 
-def test_masks_beyond_the_clip_are_not_read(tmp_path: Path) -> None:
+def test_masks_are_those_of_the_shot(tmp_path: Path) -> None:
+    """A picture a frame of the template, whatever comes before and behind the shot."""
     folder = write_masks(tmp_path / "masks", FRAMES)
-    expected = load_source_masks(folder, FRAMES, HEIGHT, WIDTH, 0)
+    expected = load_source_masks(folder, Shot(0, FRAMES), HEIGHT, WIDTH, 0)
     write_masks(folder, FRAMES + 3)
-    assert np.array_equal(load_source_masks(folder, FRAMES, HEIGHT, WIDTH, 0), expected)
+    assert np.array_equal(load_source_masks(folder, Shot(0, FRAMES), HEIGHT, WIDTH, 0), expected)
+    later = load_source_masks(folder, Shot(2, FRAMES - 2), HEIGHT, WIDTH, 0)
+    assert np.array_equal(later, expected[2:])
 
 
 def test_bad_masks(tmp_path: Path) -> None:
     def read(folder: Path) -> NDArray[np.bool_]:
-        return load_source_masks(folder, FRAMES, HEIGHT, WIDTH, 1)
+        return load_source_masks(folder, Shot(0, FRAMES), HEIGHT, WIDTH, 1)
 
     with pytest.raises(InputError, match="3 masks; 5 are needed"):
         read(write_masks(tmp_path / "few", 3))

@@ -165,7 +165,7 @@ _VALUES: list[tuple[str, str, str, tuple[str, ...], str]] = [
     ("overrides.flowalign.zetta", "1", "flowalign_edit", (_OVERRIDE, "zetta"), "did you mean"),
     ("overrides.flowalign.zeta", ".nan", "flowalign_edit", (_OVERRIDE, "zeta"), "must be"),
     ("overrides.flowalign.region", "[]", "flowalign_edit", (_OVERRIDE, "region"), "must be"),
-    ("overrides.flowalign.frames", "6", "flowalign_edit", (_OVERRIDE, "frames"), "4k + 1"),
+    ("overrides.flowalign.window.frames", "6", "flowalign_edit", (_OVERRIDE, "frames"), "4k + 1"),
     ("overrides.flowalign.nfiles", "6", "flowalign_edit", ("nfiles",), "banned"),
     ("overrides.ref_strength", "-1", "flowalign_edit", (_OVERRIDE, "ref_strength"), "refdrop"),
     ("overrides.ref_strength", "11", "flowalign_edit", (_OVERRIDE, "ref_strength"), "<= 10"),

@@ -38,7 +38,8 @@ class Workshop:
             "flowalign": {
                 "sampler": "flowalign", "steps": 4, "strength": 0.75, "guidance": 3.0,
                 "source_guidance": 1.5, "negative_prompt": "", "zeta": 0.01, "shift": 1.0,
-                "frames": FRAMES, "width": WIDTH, "height": HEIGHT, "ref_guidance": 2.0,
+                "frames": FRAMES, "width": WIDTH, "height": HEIGHT, "frame": "auto",
+                "ref_guidance": 2.0,
                 "ref_rope": "before", "ref_frame_schedule": "constant", "ref_steps": [0.0, 1.0],
                 "strength_curve": [0.5, 1.0],
                 "window": {"frames": None, "overlap": 0},

@@ -94,6 +94,10 @@ class WanModel:
         """Latent channels of the VAE."""
         return int(self.vae.config.z_dim)
 
+    def padded(self, frames: int) -> int:
+        """The least number of frames from `frames` on that the video VAE packs: 1 + k times 4."""
+        return frames + -(frames - 1) % int(self.vae.config.scale_factor_temporal)
+
     def check_frame(self, width: int, height: int, frames: int) -> None:
         """InputError unless the model's grid holds a clip of this shape."""
         vae, (p_t, p_h, p_w) = self.vae.config, self.transformer.config.patch_size

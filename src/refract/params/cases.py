@@ -3,9 +3,9 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from refract.base.errors import InputError, shorten
 from refract.base.yaml_files import read_yaml
@@ -30,10 +30,53 @@ def _check_words(text: str) -> str:
 Text = Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_check_words)]
 
 
+class Span(Section):
+    """Seconds of a template, from its start."""
+
+    start: Annotated[float, Field(ge=0, description="first second that is edited")] = 0.0
+    end: Annotated[
+        float | None, Field(gt=0, description="second the edit ends before; null: the clip's end")
+    ] = None
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.end is not None and self.end <= self.start:
+            raise ValueError(f"end = {self.end:g}: must be above start = {self.start:g}")
+        return self
+
+
+def _check_shots(shots: object) -> object:
+    if shots in ("auto", "none"):
+        return shots
+    if isinstance(shots, list | tuple) and 1 <= len(shots) <= 1000:
+        spans = [tuple(span) for span in shots if isinstance(span, list | tuple)]
+        numbers = all(type(time) in (int, float) and time >= 0 for span in spans for time in span)
+        if numbers and len(spans) == len(shots) and all(len(span) == 2 for span in spans):
+            times = [float(time) for span in spans for time in span]
+            rising = all(low < high for low, high in zip(times[::2], times[1::2], strict=True))
+            if rising and times == sorted(times):
+                return tuple((start, end) for start, end in spans)
+    raise ValueError(
+        "must be auto, none or a list of [start, end] in seconds, start < end, in order and apart"
+    )
+
+
+Shots = Annotated[
+    str | tuple[tuple[float, float], ...],
+    BeforeValidator(_check_shots),
+    Field(description="clips of its own within the clip"),
+]
+
+
 class Case(Section):
     """One edit. Paths are relative to the repository root."""
 
     video: Annotated[FileName, Field(description="clip to edit")]
+    clip: Annotated[Span, Field(description="part of the video that is edited")] = Span()
+    shots: Shots = "auto"
+    fps: Annotated[
+        float | None, Field(gt=0, le=240, description="frames a second; null: the video's own")
+    ] = None
     source_prompt: Annotated[Text, Field(description="what the clip shows")]
     target_prompt: Annotated[Text, Field(description="what the edit shall show")]
     target_image: Annotated[
@@ -46,6 +89,10 @@ class Case(Section):
     first_frame_map: Annotated[
         FileName | None,
         Field(description="semantic map of the clip's first frame, for target_image: infer_ir"),
+    ] = None
+    region_mask: Annotated[
+        FileName | None,
+        Field(description="where to edit: a picture, a folder of pictures or a clip, white inside"),
     ] = None
     source_mask: Annotated[
         FileName | None, Field(description="folder of the object's masks, a PNG a frame")

@@ -149,9 +149,8 @@ class FlowAlign(VideoGrid):
     zeta: Annotated[float, Field(ge=0, le=1, description="pull towards the source")]
     shift: Annotated[float, Field(gt=0, le=100, description="timestep shift of the schedule")]
     frames: Annotated[
-        int,
-        Field(ge=1, le=1025, description="frames of a clip, 4k + 1"),
-        AfterValidator(_check_frames),
+        int | None,
+        Field(ge=1, le=1 << 20, description="most frames of a shot that are edited; null: all"),
     ]
     window: EditWindow
     region: EditRegion

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo
 
+from refract.media.frame_size import auto_frame
 from refract.params.section import Items, Section
 
 _RANGE = re.compile(r"(\d{1,4})-(\d{1,4})")
@@ -67,13 +68,23 @@ RefMode = Annotated[
 ]
 
 
-Pixels = Annotated[int, Field(ge=32, le=4096, multiple_of=16)]
+_MULTIPLE = 16  # of a frame's sides
+Pixels = Annotated[int, Field(ge=32, le=4096, multiple_of=_MULTIPLE)]
 
 
 class VideoGrid(Section):
-    """Reads its two keys of the section and leaves the rest to `FlowAlign`."""
+    """Reads its keys of the section and leaves the rest to `FlowAlign`."""
 
     model_config = ConfigDict(extra="ignore")
 
     width: Annotated[Pixels, Field(description="frame width, pixels")]
     height: Annotated[Pixels, Field(description="frame height, pixels")]
+    frame: Annotated[
+        Literal["auto", "fixed"], Field(description="auto keeps the clip's aspect in that area")
+    ]
+
+    def frame_of(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height of the edit of a clip that is shown at width x height."""
+        if self.frame == "fixed":
+            return self.width, self.height
+        return auto_frame(width, height, self.width * self.height, _MULTIPLE)[:2]

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
@@ -40,9 +40,12 @@ def item_threads() -> int | None:
     return 1 if forks_items() else None
 
 
-def in_forks(work: Callable[[_T], _R], items: Sequence[_T]) -> Iterator[_R]:
+def in_forks(
+    work: Callable[[_T], _R], items: Sequence[_T], waiting: Callable[[], Any] = lambda: None
+) -> Iterator[_R]:
     """What `work` returns of each item, in their order, from forked processes, one a core at most.
 
+    waiting: called about once a second while none is ready.
     Everything that `work` reads is to be loaded before. What it raises is raised here, and the
     others are ended; so they are when this process ends, in whatever way.
     Raises MemoryError where one was killed from outside.
@@ -56,6 +59,8 @@ def in_forks(work: Callable[[_T], _R], items: Sequence[_T]) -> Iterator[_R]:
         futures = [pool.submit(_do, item) for item in items]
         try:
             for future in futures:
+                while not wait([future], timeout=1).done:
+                    waiting()
                 yield future.result()
         except BrokenProcessPool as error:
             raise MemoryError(
@@ -66,6 +71,21 @@ def in_forks(work: Callable[[_T], _R], items: Sequence[_T]) -> Iterator[_R]:
             for process in multiprocessing.active_children():
                 process.kill()
             raise
+
+
+class SharedCounter:
+    """A number that processes forked after it was made add to."""
+
+    def __init__(self) -> None:
+        self._value = multiprocessing.get_context("fork").Value("q", 0)
+
+    def add(self, number: int) -> None:
+        with self._value.get_lock():
+            self._value.value += number
+
+    @property
+    def value(self) -> int:
+        return int(self._value.value)
 
 
 _work: Callable[[Any], Any]  # of a forked process, for its life

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from refract.pipeline.forked import forks_items, in_forks
+from refract.pipeline.forked import SharedCounter, forks_items, in_forks
 from refract.pipeline.item_store import ItemStore
 from refract.pipeline.processes import Processes
 
@@ -35,23 +35,32 @@ def compute_items(
 ) -> None:
     """`compute` every work into `store`, on the CPU several side by side.
 
-    Works must not share a key (`grouped`). compute: of a work, and what to tell how many items are
-    done. load: what all of them need, called before forking so that they share it.
+    Works must not share a key (`grouped`). compute: of a work, and what to tell the number of units
+    of the bar that are done. load: what all of them need, called before forking so that they share
+    it.
     """
-    if not works or not forks_items():
+    if len(works) < 2 or not forks_items():
         for work in works:
             compute(work, bar.update)
         return
+    counter = SharedCounter()
+    shown = 0
 
-    def compute_and_count(work: _T) -> tuple[int, int]:
-        before, done = store.computed, list[int]()
-        compute(work, done.append)
-        return store.computed - before, sum(done)
+    def compute_and_count(work: _T) -> int:
+        before = store.computed
+        compute(work, counter.add)
+        return store.computed - before
+
+    def show() -> None:
+        nonlocal shown
+        done = counter.value
+        bar.update(done - shown)
+        shown = done
 
     load()
-    for made, done in in_forks(compute_and_count, works):
+    for made in in_forks(compute_and_count, works, show):
         store.computed += made
-        bar.update(done)
+        show()
 
 
 def grouped(works: Sequence[_T], keys: Callable[[_T], Collection[str]]) -> list[list[_T]]:

@@ -1,7 +1,7 @@
 """Edit every case: plain, and with its reference at each strength of the curve."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,52 +11,18 @@ import torch
 from refract.base.atomic import replace_directory
 from refract.base.errors import InputError
 from refract.base.files import write_info
-from refract.editing.cases.baselines import baseline_requests
-from refract.editing.cases.keys import EditKeys, PlainKeys, edit_keys, plain_keys, settings_read
+from refract.editing.cases.folder import CaseFolder
+from refract.editing.cases.keys import EditKeys, PlainKeys
 from refract.editing.cases.models import EditModels
-from refract.editing.cases.outputs import (
-    BASELINES_FOLDER,
-    CURVE_FOLDER,
-    PLAIN_CLIP,
-    REFERENCE_CLIP,
-    SOURCE_CLIP,
-)
+from refract.editing.cases.plan import PlannedCase, ShotEdit, plan_case
 from refract.editing.cases.request import EditRequest
-from refract.editing.cases.views import write_views
-from refract.editing.reference.bank import ReferenceBank
-from refract.params.cases import INFRARED_REFERENCE
 from refract.params.edit_stage import EditParams
 from refract.pipeline.device import device_kind
-from refract.pipeline.item_store import ItemStore, materialise, state_root
+from refract.pipeline.item_store import ItemStore, state_root
 from refract.pipeline.processes import Processes, joined_processes
 from refract.pipeline.shared_items import compute_items, grouped, own_share, progress_bar
 
 logger = logging.getLogger(__name__)
-
-NO_SOURCE_MASK = "vace without source_mask"
-
-
-class Work(NamedTuple):
-    """One edit to have: a case's own, or one of its baselines."""
-
-    request: EditRequest
-    keys: PlainKeys
-
-    @property
-    def view(self) -> str | None:
-        """Key of the item that is made of the edits alone."""
-        return self.keys.view if isinstance(self.keys, EditKeys) else None
-
-
-class PlannedCase(NamedTuple):
-    """One case with the keys of its items, and its baselines by sampler."""
-
-    request: EditRequest
-    keys: EditKeys
-    baselines: dict[str, Work]
-
-    def works(self) -> list[Work]:
-        return [Work(self.request, self.keys), *self.baselines.values()]
 
 
 class _Plan(NamedTuple):
@@ -84,153 +50,110 @@ class EditJob:
         """
         with joined_processes() as processes:
             cases, missing, hits = processes.decide(lambda: self._plan(requests))
-            self._compute(cases, missing, processes)
+            self._edit(cases, missing, processes)
+            processes.wait()  # what is made of the edits may need those of another process
+            folders = [CaseFolder(case, self.store) for case in cases]
+            self._make_files(folders, missing, processes)
             computed = processes.total(self.store.computed)
             if not processes.main:
                 return
-            with replace_directory(output) as folder:
-                for case in cases:
-                    self._fill(folder / case.request.name, case)
-                write_info(self._info(cases), folder)
+            with replace_directory(output) as temporary:
+                for folder in folders:
+                    folder.fill(temporary / folder.case.request.name)
+                write_info(self._info(folders), temporary)
             logger.info("edits: %d cases, %d items hit, %d computed", len(requests), hits, computed)
 
     def _plan(self, requests: Sequence[EditRequest]) -> _Plan:
-        cases = [self._planned(request) for request in requests]
-        keys = {key for case in cases for work in case.works() for key in work.keys.all()}
+        cases = [
+            plan_case(request, self.store, self.models.of(request).identity)
+            for request in requests  # baselines are by the same model
+        ]
+        keys = {key for case in cases for edit in case.edits() for key in edit.keys.all()}
+        keys.update(key for case in cases for key in CaseFolder(case, self.store).items())
         missing = frozenset(key for key in keys if self.store.get(key) is None)
         return _Plan(cases, missing, self.store.hits)
 
-    def _planned(self, request: EditRequest) -> PlannedCase:
-        identity = self.models.of(request).identity  # baselines are by the same model
-        baselines = {
-            sampler: Work(baseline, plain_keys(baseline, self.store, identity))
-            for sampler, baseline in baseline_requests(request).items()
-        }
-        return PlannedCase(request, edit_keys(request, self.store, identity), baselines)
-
-    def _compute(
+    def _edit(
         self, cases: Sequence[PlannedCase], missing: frozenset[str], processes: Processes
     ) -> None:
         """Each process does the edits of its share, those with one source branch together."""
 
-        def lacking(work: Work) -> frozenset[str]:
-            return missing.intersection(work.keys.all())
+        def lacking(edit: ShotEdit[PlainKeys]) -> frozenset[str]:
+            return missing.intersection(edit.keys.all())
 
-        works = [work for case in cases for work in case.works() if lacking(work)]
-        if not works:
+        edits = [edit for case in cases for edit in case.edits() if lacking(edit)]
+        if not edits:
             return
-        edited = [work for work in works if lacking(work) - {work.view}]  # views need no model
-        self.models.embed([work.request for work in edited], processes)
-        share = own_share(processes, works, lacking)
-        total = len(frozenset[str]().union(*map(lacking, share)))
-        with progress_bar(processes, total, "edits", "item") as bar:
+        self.models.embed([edit.request for edit in edits], processes)
+        share = own_share(processes, edits, lacking)
+        steps = {key: edit.request.steps for edit in share for key in lacking(edit)}
+        with progress_bar(processes, sum(steps.values()), "edits", "step") as bar:
 
             def load() -> None:
-                for request, _ in edited:
+                for request, _ in edits:
                     self.models.of(request).load()
 
-            compute_items(grouped(share, lacking), self._compute_edits, self.store, bar, load)
+            compute_items(grouped(share, lacking), self._edit_shots, self.store, bar, load)
 
-    def _compute_edits(self, works: Sequence[Work], done: Callable[[int], Any]) -> None:
-        for request, keys in works:
+    def _edit_shots(self, edits: Sequence[ShotEdit[PlainKeys]], done: Callable[[int], Any]) -> None:
+        for edit in edits:
             try:
-                self._compute_edit(request, keys, done)
+                self._edit_shot(edit, done)
             except InputError as error:
-                raise InputError(f"{request.label}: {error}") from error
+                raise InputError(f"{edit.request.label}: {error}") from error
 
-    def _compute_edit(
-        self, request: EditRequest, keys: PlainKeys, done: Callable[[int], Any]
-    ) -> None:
+    def _edit_shot(self, edit: ShotEdit[PlainKeys], done: Callable[[int], Any]) -> None:
+        request, keys, left = edit.request, edit.keys, 0
+
+        def on_step() -> None:
+            nonlocal left
+            left -= 1
+            done(1)
+
         source = self.store.folder / keys.source
-        edit = cache(lambda: self.models.of(request).case_edit(request, source))
+        case_edit = cache(lambda: self.models.of(request).case_edit(request, source, on_step))
 
         def write_variant(strength: float, folder: Path) -> None:
-            edit().write_variant(strength, folder)
+            case_edit().write_variant(strength, folder)
 
-        steps: list[tuple[str, Callable[[Path], None]]] = [
-            (keys.source, lambda folder: edit().write_source(folder)),
-            (keys.plain, lambda folder: edit().write_plain(folder)),
+        items: list[tuple[str, Callable[[Path], None]]] = [
+            (keys.source, lambda folder: case_edit().write_source(folder)),
+            (keys.plain, lambda folder: case_edit().write_plain(folder)),
         ]
         if isinstance(keys, EditKeys):
-            steps += [(key, partial(write_variant, s)) for s, key in keys.variants.items()]
-            steps.append((keys.view, partial(self._write_views, request, keys)))
-        for key, write in steps:
+            items += [(key, partial(write_variant, s)) for s, key in keys.variants.items()]
+        for key, write in items:
             if self.store.get(key) is None:
+                left = request.steps
                 with self.store.create(key) as folder, torch.inference_mode():
                     write(folder)
-                done(1)
+                done(left)  # of what tells no steps
 
-    def _write_views(self, request: EditRequest, keys: EditKeys, folder: Path) -> None:
-        source = self.store.folder / keys.source / SOURCE_CLIP
-        plain = self.store.folder / keys.plain / PLAIN_CLIP
-        write_views(folder, source, plain, self._result(request, keys), request.photo)
+    def _make_files(
+        self, folders: Sequence[CaseFolder], missing: frozenset[str], processes: Processes
+    ) -> None:
+        """What is made of the edits, by cases divided among the processes."""
+        wanted = [folder for folder in folders if missing.intersection(folder.items())]
 
-    def _result(self, request: EditRequest, keys: EditKeys) -> Path:
-        """The lossless clip of the edit asked for: the plain one at strength 0."""
-        key = keys.variants.get(request.result_strength)
-        if key is None:
-            return self.store.folder / keys.plain / PLAIN_CLIP
-        return self.store.folder / key / REFERENCE_CLIP
+        def make(folder: CaseFolder, done: Callable[[int], Any]) -> None:
+            for key, write in folder.items().items():
+                self.store.get_or_make(key, write)
+            done(1)
 
-    def _fill(self, folder: Path, case: PlannedCase) -> None:
-        """Lay out the outputs of one case; the source branches stay in the store."""
-        folder.mkdir()
-        store, request, keys = self.store.folder, case.request, case.keys
-        _link(store / keys.source / SOURCE_CLIP, folder / SOURCE_CLIP)
-        _link(store / keys.plain / PLAIN_CLIP, folder / PLAIN_CLIP)
-        _link(self._result(request, keys), folder / REFERENCE_CLIP)
-        materialise(store / keys.view, folder)
-        for strength in request.curve:
-            key = keys.variants.get(strength)
-            clip = store / key / REFERENCE_CLIP if key else store / keys.plain / PLAIN_CLIP
-            _link(clip, folder / CURVE_FOLDER / f"{strength:g}.mkv")
-        for sampler, baseline in case.baselines.items():
-            _link(
-                store / baseline.keys.plain / PLAIN_CLIP,
-                folder / BASELINES_FOLDER / f"{sampler}.mkv",
-            )
+        share = own_share(processes, wanted, lambda folder: folder.items())
+        if share:
+            with progress_bar(processes, len(share), "views", "case") as bar:
+                compute_items(share, make, self.store, bar)
+        processes.wait()
 
-    def _info(self, planned: Iterable[PlannedCase]) -> dict[str, Any]:
-        cases = {case.request.name: self._case_info(case) for case in planned}
+    def _info(self, folders: Sequence[CaseFolder]) -> dict[str, Any]:
+        cases = {
+            folder.case.request.name: folder.facts(self.models.of(folder.case.request).identity)
+            for folder in folders
+        }
         return {
             "device": device_kind(),
             "dtype": self.params.video_model.dtype,
             "model": ", ".join(sorted({facts["model"] for facts in cases.values()})),
             "cases": cases,
         }
-
-    def _case_info(self, case: PlannedCase) -> dict[str, Any]:
-        request = case.request
-        return {
-            "video": request.case.video,
-            "source_prompt": request.case.source_prompt,
-            "target_prompt": request.case.target_prompt,
-            "product_image": str(request.photo) if request.photo else None,
-            "reference": request.has_reference,
-            "result_strength": request.result_strength,
-            "baselines": {
-                sampler: settings_read(baseline.request.params.flowalign)
-                for sampler, baseline in case.baselines.items()
-            },
-            "fallbacks": _fallbacks(request),
-            "model": self.models.of(request).identity,
-            "settings": request.params.model_dump(mode="json", exclude={"video_model"}),
-        }
-
-
-def _fallbacks(request: EditRequest) -> list[str]:
-    """What an edit had to do without, its generated reference included; empty for most."""
-    if request.sampler == "vace":
-        return [] if request.case.source_mask else [NO_SOURCE_MASK]
-    if request.bank is None or request.case.target_image != INFRARED_REFERENCE:
-        return []
-    return list(ReferenceBank.load(request.bank).facts.get("fallbacks", ()))
-
-
-def _link(source: Path, target: Path) -> None:
-    """Hard link where the file system allows, else copy."""
-    target.parent.mkdir(exist_ok=True)
-    try:
-        target.hardlink_to(source)
-    except OSError:
-        target.write_bytes(source.read_bytes())

@@ -1,4 +1,4 @@
-"""Store keys of the items of one edit: source branch, plain edit, edits with the reference, views.
+"""Store keys of the items of one shot: source branch, plain edit, edits with the reference.
 
 The keys nest, and each names just what the item depends on: the plain edit knows no reference
 setting, the source branch neither target prompt nor product.
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refract.base.errors import InputError
-from refract.editing.cases.request import EditRequest
+from refract.editing.cases.request import ShotRequest, region_files
 from refract.editing.samplers.registry import SAMPLERS
 from refract.media.mask_folder import mask_files
 from refract.params.cases import INFRARED_REFERENCE
@@ -48,17 +48,20 @@ class PlainKeys:
 
 @dataclass(frozen=True)
 class EditKeys(PlainKeys):
-    """Store keys of one request; `variants`: strength -> key."""
+    """Store keys of one shot; `variants`: strength -> key."""
 
     variants: dict[float, str]
-    view: str
 
     def all(self) -> list[str]:
-        return [*super().all(), *self.variants.values(), self.view]
+        return [*super().all(), *self.variants.values()]
+
+    def of(self, strength: float) -> str:
+        """Key of the edit at a strength; the plain one at 0."""
+        return self.variants.get(strength, self.plain)
 
 
-def edit_keys(request: EditRequest, store: ItemStore, identity: str) -> EditKeys:
-    """Keys of all items of a request; InputError where an input file cannot be read.
+def edit_keys(request: ShotRequest, store: ItemStore, identity: str) -> EditKeys:
+    """Keys of all items of a shot; InputError where an input file cannot be read.
 
     identity: of the model that edits, by its contents.
     """
@@ -70,7 +73,7 @@ def edit_keys(request: EditRequest, store: ItemStore, identity: str) -> EditKeys
     return _Keys(request, store, identity).edit()
 
 
-def plain_keys(request: EditRequest, store: ItemStore, identity: str) -> PlainKeys:
+def plain_keys(request: ShotRequest, store: ItemStore, identity: str) -> PlainKeys:
     """Keys of the items without reference; InputError where an input file cannot be read."""
     return _Keys(request, store, identity).without_reference()
 
@@ -82,34 +85,29 @@ def settings_read(flow: FlowAlign) -> dict[str, object]:
 
 @dataclass(frozen=True)
 class _Keys:
-    request: EditRequest
+    request: ShotRequest
     store: ItemStore
     identity: str
 
     def edit(self) -> EditKeys:
-        keys, photo = self.without_reference(), self.request.photo
+        keys = self.without_reference()
         variants = {
             strength: self._variant(strength, keys.plain) for strength in self.request.strengths
         }
-        result = variants.get(self.request.result_strength, keys.plain)
-        view = self.store.key(
-            params={"plain": keys.plain, "result": result},
-            inputs={"photo": hash_file(photo)} if photo else {},
-            code=closure("refract.editing.cases.views"),
-        )
-        return EditKeys(keys.source, keys.plain, variants, view)
+        return EditKeys(keys.source, keys.plain, variants)
 
     def without_reference(self) -> PlainKeys:
         source = self._source()
         return PlainKeys(source, self._plain(source))
 
     def _source(self) -> str:
-        case, params, flow = self.request.case, self.request.params, self.request.params.flowalign
+        request, case = self.request, self.request.case
+        params, flow = request.params, request.params.flowalign
         facts: dict[str, object] = {
             "sampler": flow.sampler,
-            "frames": flow.frames,
-            "width": flow.width,
-            "height": flow.height,
+            "fps": case.fps,
+            "shot": request.shot,
+            "frame": request.frame,
             **params.video_model.result_settings(),
         }
         if reads := _source_reads(flow):
@@ -123,7 +121,7 @@ class _Keys:
         if facts.get("region") is not None:
             facts["source_prompt"] = case.source_prompt  # its words show the region too
         code = _VACE_CODE if flow.sampler == "vace" else _PLAIN_CODE
-        return self._key(facts, self._masks(), code)
+        return self._key(facts, self._masks() | self._region_mask(), code)
 
     def _variant(self, strength: float, plain: str) -> str:
         request, params, flow = self.request, self.request.params, self.request.params.flowalign
@@ -146,13 +144,18 @@ class _Keys:
 
     def _masks(self) -> dict[str, Path]:
         """The masks that VACE is given; the other samplers see none."""
-        folder, count = self.request.case.source_mask, self.request.params.flowalign.frames
+        folder, shot = self.request.case.source_mask, self.request.shot
         if self.request.sampler != "vace" or folder is None:
             return {}
         try:
-            return {path.name: path for path in mask_files(Path(folder), count)}
+            return {path.name: path for path in mask_files(Path(folder), shot.frames, shot.first)}
         except InputError as error:
             raise InputError(f"case {self.request.name}: {error}") from error
+
+    def _region_mask(self) -> dict[str, Path]:
+        """The region that the user gave, for a sampler that knows one."""
+        reads = _plain_reads(self.request.params.flowalign)
+        return region_files(self.request.case) if "region" in reads else {}
 
     def _key(self, facts: dict[str, object], files: dict[str, Path], modules: Sequence[str]) -> str:
         """What turns files into latents and back counts for every item."""

@@ -1,18 +1,32 @@
 """The computations of one case on the latents of a Wan text-to-video model."""
 
+from collections.abc import Callable
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from refract.base.errors import InputError
 from refract.editing.cases.outputs import PLAIN_CLIP, REFERENCE_CLIP, SOURCE_CLIP
-from refract.editing.cases.request import EditRequest, read_source_clip
+from refract.editing.cases.request import (
+    ShotRequest,
+    read_source_clip,
+    user_region,
+    write_source_clip,
+)
 from refract.editing.reference.bank import ReferenceBank
 from refract.editing.reference.edit import ReferenceSettings, edit_with_reference
 from refract.editing.samplers.edited_words import edited_tokens
-from refract.editing.samplers.latent_edit import FlowSettings, RegionSettings, edit_latents
+from refract.editing.samplers.given_region import latent_mask
+from refract.editing.samplers.latent_edit import (
+    FlowSettings,
+    GivenRegion,
+    RegionSettings,
+    edit_latents,
+)
 from refract.editing.samplers.noise_levels import edit_sigmas
 from refract.editing.samplers.registry import SAMPLERS
 from refract.editing.samplers.source_branch import (
@@ -23,24 +37,35 @@ from refract.editing.samplers.source_branch import (
 from refract.editing.samplers.velocity import Prompt
 from refract.editing.samplers.wan_velocity import WanVelocity
 from refract.editing.samplers.windows import Windowed, WindowedVelocity
-from refract.media.video_io import Clip, read_clip, write_clip
+from refract.media.region_mask import soften
+from refract.media.video_io import write_frames
 from refract.models.step_cache import step_cache
 from refract.models.wan import WanModel
-from refract.models.wan_latents import decode_frames, encode_frames
+from refract.models.wan_latents import encode_frames, stream_frames
 from refract.params.edit_stage import EditParams
 
 _SOURCE_BRANCH = "source.safetensors"
+_SOFTENED = (0.03, 0.02)  # a rough region is grown by, and fades over, of the frame's shorter side
 
 
 class LatentCaseEdit:
     """What the items of a case share is made once and only where it is needed."""
 
     def __init__(
-        self, model: WanModel, request: EditRequest, contexts: dict[str, Tensor], source_slot: Path
+        self,
+        model: WanModel,
+        request: ShotRequest,
+        contexts: dict[str, Tensor],
+        source_slot: Path,
+        on_step: Callable[[], Any] = lambda: None,
     ) -> None:
-        """contexts: prompt -> embedding. source_slot: where the source item is, once written."""
+        """contexts: prompt -> embedding. source_slot: where the source item is, once written.
+
+        on_step: called before each step of a sampler.
+        """
         flow, case = request.params.flowalign, request.case
-        self.model, self.request, self._slot = model, request, source_slot
+        self._on_step: Callable[[int, float], Any] = lambda _step, _sigma: on_step()
+        self.model, self.request, self.slot = model, request, source_slot
         self.contexts: dict[Prompt, Tensor] = {
             "source": contexts[case.source_prompt].to(model.device),
             "target": contexts[case.target_prompt].to(model.device),
@@ -65,11 +90,7 @@ class LatentCaseEdit:
 
     @cached_property
     def source(self) -> SourceBranch:
-        return SourceBranch.load(self._slot / _SOURCE_BRANCH, self.model.device)
-
-    @cached_property
-    def fps(self) -> float:
-        return read_clip(self._slot / SOURCE_CLIP, 1).fps
+        return SourceBranch.load(self.slot / _SOURCE_BRANCH, self.model.device)
 
     @cached_property
     def bank(self) -> ReferenceBank:
@@ -77,21 +98,23 @@ class LatentCaseEdit:
         return ReferenceBank.load(self.request.bank, self.model.device)
 
     def write_source(self, folder: Path) -> None:
-        """Fit the clip to the frame, encode it and evaluate v_q at every step."""
-        settings, clip = self.settings, read_source_clip(self.model, self.request)
+        """Fit the shot to the frame, encode it and evaluate v_q at every step."""
+        settings = self.settings
+        write_source_clip(self.model, self.request, folder / SOURCE_CLIP)
+        frames = read_source_clip(self.model, self.request, folder)
         velocity = WindowedVelocity(
             WanVelocity(self.model.transformer, self.contexts), settings.windowed
         )
         with step_cache(self.model.transformer, settings.cache_threshold):
             branch = compute_source_branch(
                 source_velocity_of(velocity, settings.algorithm.source, settings.source_guidance),
-                encode_frames(self.model.vae, clip.frames),
+                encode_frames(self.model.vae, frames),
                 settings.sigmas,
                 settings.seed,
                 # A guided one is a sum of two velocities, which the model's own type would round
                 torch.float32 if settings.algorithm.source == "guided" else self.model.dtype,
+                self._on_step,
             )
-        write_clip(folder / SOURCE_CLIP, clip, "lossless")
         branch.save(folder / _SOURCE_BRANCH)
 
     def write_plain(self, folder: Path) -> None:
@@ -109,10 +132,10 @@ class LatentCaseEdit:
         """
         shared = (self.model.transformer, self.contexts, self.source, self.settings)
         if strength == 0:
-            latents = edit_latents(*shared)
+            latents = edit_latents(*shared, on_step=self._on_step)
         else:
             reference = reference_settings(self.request.params, strength)
-            latents = edit_with_reference(*shared, self.bank, reference)
+            latents = edit_with_reference(*shared, self.bank, reference, self._on_step)
         if not latents.isfinite().all():
             raise InputError(
                 f"the edit diverged to values that are not finite: lower {self._strong_settings()}"
@@ -130,10 +153,14 @@ class LatentCaseEdit:
             return None
         return Windowed(1 + (window.frames - 1) // 4, window.overlap // 4)
 
-    def _region(self) -> RegionSettings | None:
+    def _region(self) -> RegionSettings | GivenRegion | None:
         params, case = self.request.params, self.request.case
         region = params.flowalign.region
-        if region.zeta_outside is None or "region" not in SAMPLERS[params.flowalign.sampler].reads:
+        if "region" not in SAMPLERS[params.flowalign.sampler].reads:
+            return None
+        if case.region_mask is not None:
+            return GivenRegion(self._region_mask(Path(case.region_mask)), region.zeta_outside)
+        if region.zeta_outside is None:
             return None
         tokens = edited_tokens(
             self.model.tokenizer,
@@ -144,9 +171,18 @@ class LatentCaseEdit:
         )
         return RegionSettings(tokens, region.layers, region.threshold, region.zeta_outside)
 
+    def _region_mask(self, path: Path) -> Tensor:
+        """The user's region (f, h, w) on the latents of the shot."""
+        request, (width, height) = self.request, self.request.frame
+        masks = [soften(region, *_SOFTENED) for region in user_region(request, path)]
+        masks += masks[-1:] * (self.model.padded(len(masks)) - len(masks))
+        pixels = self.model.vae.config.scale_factor_spatial
+        return latent_mask(masks, height // pixels, width // pixels).to(self.model.device)
+
     def _write(self, strength: float, path: Path) -> None:
-        frames = decode_frames(self.model.vae, self.latents(strength))
-        write_clip(path, Clip(frames, self.fps), "lossless")
+        decoded = stream_frames(self.model.vae, self.latents(strength))
+        frames = islice(decoded, self.request.shot.frames)  # without what packing added
+        write_frames(path, frames, self.request.fps, "lossless")
 
 
 def reference_settings(params: EditParams, strength: float) -> ReferenceSettings:

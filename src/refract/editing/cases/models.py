@@ -2,16 +2,16 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
 from refract.base.errors import InputError
 from refract.editing.cases.latent_case import LatentCaseEdit
-from refract.editing.cases.request import EditRequest
+from refract.editing.cases.request import EditRequest, ShotRequest
 from refract.editing.cases.vace_case import VaceCaseEdit
 from refract.editing.cases.vace_edit import reads_negative
 from refract.editing.samplers.registry import SAMPLERS
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class CaseEdit(Protocol):
-    """The computations of one case, each of which writes its item into a folder."""
+    """The computations of one shot, each of which writes its item into a folder."""
 
     def write_source(self, folder: Path) -> None: ...
 
@@ -96,14 +96,17 @@ class EditModel:
         """What an edit needs once its prompts are embedded."""
         _ = self.model.transformer, self.model.vae
 
-    def case_edit(self, request: EditRequest, source_slot: Path) -> CaseEdit:
-        """The computations of a case whose prompts are embedded.
+    def case_edit(
+        self, request: ShotRequest, source_slot: Path, on_step: Callable[[], Any] = lambda: None
+    ) -> CaseEdit:
+        """The computations of a shot whose prompts are embedded.
 
-        source_slot: where the source item is, once written.
+        source_slot: where the source item is, once written. on_step: called before each step of a
+        sampler, but for VACE, whose pipeline has a bar of its own.
         """
         if isinstance(self.model, VaceModel):
             return VaceCaseEdit(self.model, request, self._contexts, source_slot)
-        return LatentCaseEdit(self.model, request, self._contexts, source_slot)
+        return LatentCaseEdit(self.model, request, self._contexts, source_slot, on_step)
 
 
 class EditModels:

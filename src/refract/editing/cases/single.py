@@ -15,6 +15,7 @@ from refract.params.edit_stage import EditParams
 from refract.params.ref_bank import BankParams
 from refract.params.section import validate
 from refract.params.whole import load_stage_params
+from refract.pipeline.forked import item_threads
 from refract.pipeline.processes import process_count
 
 _NAME = "edit"
@@ -34,10 +35,16 @@ def edit_one(arguments: argparse.Namespace) -> None:
     for option, path in (("--video", arguments.video), ("--target-image", photo)):
         if path is not None and not path.is_file():
             raise InputError(f"{option} {path}: no such file")
+    if (region := arguments.region_mask) is not None and not region.exists():
+        raise InputError(f"--region-mask {region}: no such file or folder")
     facts: dict[str, Any] = {
         "video": str(arguments.video),
         "source_prompt": arguments.source_prompt,
         "target_prompt": arguments.target_prompt,
+        "clip": {"start": arguments.start, "end": arguments.end},
+        "shots": arguments.shots,
+        "fps": arguments.fps,
+        "region_mask": None if region is None else str(region),
         "overrides": {"flowalign": {"strength_curve": [], "baselines": {"samplers": []}}},
     }
     if photo is not None:
@@ -46,7 +53,7 @@ def edit_one(arguments: argparse.Namespace) -> None:
         facts["overrides"]["ref_strength"] = arguments.ref_strength
     case = validate(Case, facts, "command line")
     params = with_overrides(load_stage_params(EditParams, arguments.params), _NAME, case)
-    make_deterministic(params.seed)
+    make_deterministic(params.seed, threads=item_threads())
     with tempfile.TemporaryDirectory() as folder:
         bank = None
         if photo is not None:

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from refract.editing.cases.outputs import PLAIN_CLIP, REFERENCE_CLIP, SOURCE_CLIP
-from refract.editing.cases.request import EditRequest, read_source_clip
+from refract.editing.cases.request import ShotRequest, read_source_clip, write_source_clip
 from refract.editing.cases.vace_edit import (
     Embeddings,
     VaceSettings,
@@ -14,7 +15,8 @@ from refract.editing.cases.vace_edit import (
     reads_negative,
 )
 from refract.media.image_reading import read_rgb, reading_px
-from refract.media.video_io import Clip, read_clip, write_clip
+from refract.media.regions import BoolArray
+from refract.media.video_io import write_frames
 from refract.models.vace import VaceModel
 
 
@@ -22,11 +24,11 @@ class VaceCaseEdit:
     """VACE has no source branch and no strength: its source item holds the fitted clip alone."""
 
     def __init__(
-        self, model: VaceModel, request: EditRequest, contexts: dict[str, Tensor], source_slot: Path
+        self, model: VaceModel, request: ShotRequest, contexts: dict[str, Tensor], source_slot: Path
     ) -> None:
         """contexts: prompt -> embedding. source_slot: where the source item is, once written."""
         flow = request.params.flowalign
-        self.model, self.request, self._slot = model, request, source_slot
+        self.model, self.request, self.slot = model, request, source_slot
         self.embeddings: Embeddings = (
             contexts[request.case.target_prompt],
             contexts[flow.negative_prompt] if reads_negative(flow.guidance) else None,
@@ -34,8 +36,7 @@ class VaceCaseEdit:
 
     def write_source(self, folder: Path) -> None:
         """Fit the clip to the frame."""
-        clip = read_source_clip(self.model, self.request)
-        write_clip(folder / SOURCE_CLIP, clip, "lossless")
+        write_source_clip(self.model, self.request, folder / SOURCE_CLIP)
 
     def write_plain(self, folder: Path) -> None:
         """The swap by the prompt alone."""
@@ -47,26 +48,36 @@ class VaceCaseEdit:
         self._write(folder / REFERENCE_CLIP, self.request.photo)
 
     def _write(self, path: Path, photo: Path | None) -> None:
-        params, case = self.request.params, self.request.case
-        flow, vace = params.flowalign, params.flowalign.vace
-        clip = read_clip(self._slot / SOURCE_CLIP)
-        mask = None
-        if case.source_mask is not None:
-            mask = load_source_masks(
-                Path(case.source_mask), flow.frames, flow.height, flow.width, vace.dilate_px
-            )
-        frames = edit_with_vace(
+        params, request = self.request.params, self.request
+        flow = params.flowalign
+        frames = np.stack(list(read_source_clip(self.model, request, self.slot)))
+        edited = edit_with_vace(
             self.model,
-            clip.frames,
-            mask,
-            None if photo is None else read_rgb(photo, reading_px(flow.height, flow.width)),
+            frames,
+            self._mask(len(frames)),
+            None if photo is None else read_rgb(photo, reading_px(*frames.shape[1:3])),
             self.embeddings,
             VaceSettings(
                 steps=flow.steps,
                 guidance=flow.guidance,
                 shift=flow.shift,
-                conditioning_scale=vace.conditioning_scale,
+                conditioning_scale=flow.vace.conditioning_scale,
                 seed=params.seed,
             ),
         )
-        write_clip(path, Clip(frames, clip.fps), "lossless")
+        write_frames(path, edited[: request.shot.frames], request.fps, "lossless")
+
+    def _mask(self, padded: int) -> BoolArray | None:
+        """Where the model paints, [padded, H, W]; None for everywhere."""
+        request = self.request
+        if request.case.source_mask is None:
+            return None
+        width, height = request.frame
+        mask = load_source_masks(
+            Path(request.case.source_mask),
+            request.shot,
+            height,
+            width,
+            request.params.flowalign.vace.dilate_px,
+        )
+        return np.concatenate([mask, mask[-1:].repeat(padded - len(mask), axis=0)])

@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from refract.base.errors import InputError
+from refract.editing.cases.shots import Shot
 from refract.media.image_reading import open_upright
 from refract.media.mask_folder import mask_files, read_masks
 from refract.media.regions import BoolArray, grow
@@ -69,20 +70,20 @@ def reads_negative(guidance: float) -> bool:
 
 
 def load_source_masks(
-    folder: Path, frames: int, height: int, width: int, dilate_px: int
+    folder: Path, shot: Shot, height: int, width: int, dilate_px: int
 ) -> BoolArray:
-    """Where the source's product is, [F, H, W], from the first F pictures of a folder.
+    """Where the source's product is in the frames of a shot, [F, H, W].
 
-    Masks are read as the evaluation reads them: in order of name, scaled and cropped like the
-    clip's frames, white (above 127) where the product is. Further pictures belong to frames behind
-    the clip's end and are not read.
+    Masks are read as the evaluation reads them: in order of name, one a frame of the template,
+    scaled and cropped like the clip's frames, white (above 127) where the product is.
 
     Args:
         dilate_px: the masks are grown by so many pixels, so that no rim of the old product stays.
     Raises InputError for too few pictures, unequal or unreadable ones, and masks without white.
     """
-    masks = read_masks(folder, frames, height, width)
-    sizes = {open_upright(path).size: path.name for path in mask_files(folder, frames)}
+    masks = read_masks(folder, shot.frames, height, width, shot.first)
+    files = mask_files(folder, shot.frames, shot.first)
+    sizes = {open_upright(path).size: path.name for path in files}
     if len(sizes) > 1:
         listed = ", ".join(f"{name} {size[0]} x {size[1]}" for size, name in sizes.items())
         raise InputError(f"{folder}: masks of unequal sizes ({listed}); one size is needed")

@@ -1,6 +1,6 @@
 """The edit of a clip whose self-attention sees a reference bank."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,9 +41,11 @@ def edit_with_reference(
     settings: FlowSettings,
     bank: ReferenceBank,
     reference: ReferenceSettings,
+    on_step: Callable[[int, float], None] | None = None,
 ) -> Tensor:
     """Edited latents (1, c, f, h, w); at strength 0 bit for bit those of the plain edit.
 
+    on_step: see `sample_flowalign`.
     Where every branch sees the reference, v_q does too and cannot be replayed.
     """
     steps = len(settings.sigmas) - 1
@@ -58,9 +60,11 @@ def edit_with_reference(
         frame_schedule=reference.frame_schedule,
     ) as active:
         if not active.present:
-            return edit_latents(transformer, contexts, source, settings)
+            return edit_latents(transformer, contexts, source, settings, on_step=on_step)
 
-        def schedule(step: int, _sigma: float) -> None:
+        def schedule(step: int, sigma: float) -> None:
+            if on_step is not None:
+                on_step(step, sigma)
             enabled = reference.steps[0] <= step / steps < reference.steps[1]
             if enabled != active.enabled:
                 forget_steps(transformer)  # what blocks added with or without the reference

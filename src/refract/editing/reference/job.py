@@ -145,10 +145,12 @@ class BankJob:
             return None
         # An infrared reference is the middle of the frame and shall stand there: on a grid of its
         # own its tokens would have the positions of other places.
-        image_px = None if infrared else params.ref_bank.image_px
+        grid, image_px = params.flowalign, params.ref_bank.image_px
+        photo_grid = (image_px or grid.width, image_px or grid.height)
+        width, height = infrared.frame if infrared else photo_grid
         settings = BankSettings(
-            width=image_px or params.flowalign.width,
-            height=image_px or params.flowalign.height,
+            width=width,
+            height=height,
             sigmas=params.ref_timesteps,
             foreground="all" if infrared else params.ref_bank.foreground,
             pool=params.ref_bank.pool,

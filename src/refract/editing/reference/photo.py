@@ -33,7 +33,7 @@ def warn_of_unwatched_files(cases: Mapping[str, Case], cases_path: Path) -> None
     watched = Path(os.path.realpath(cases_path)).parent / WATCHED  # no error in a loop of links
     for name, case in cases.items():
         photo = find_reference_photo(name, case)
-        files = (case.video, photo, case.target_image_mask, case.first_frame_map)
+        files = (case.video, photo, case.target_image_mask, case.first_frame_map, case.region_mask)
         for path in files:
             if path is not None and not Path(os.path.realpath(path)).is_relative_to(watched):
                 logger.warning(

@@ -39,8 +39,13 @@ def noised_sources(
         yield (1 - sigma) * x_src + sigma * draw_noise(x_src, generator)
 
 
+def kept_steps(steps: int, strength: float) -> int:
+    """K = round(steps * strength) of `edit_sigmas`."""
+    return round(steps * strength)
+
+
 def edit_sigmas(steps: int, strength: float, shift: float) -> tuple[float, ...]:
-    """K + 1 descending noise levels ending in 0, with K = round(steps * strength).
+    """K + 1 descending noise levels ending in 0, with K = `kept_steps`.
 
     The full schedule is sigma = shift * t / (1 + (shift - 1) * t) for t = 1, ..., 0 in `steps`
     equal steps (Esser et al., arXiv 2403.03206); an edit of strength < 1 leaves out its first
@@ -51,7 +56,7 @@ def edit_sigmas(steps: int, strength: float, shift: float) -> tuple[float, ...]:
         strength: share of the schedule that is run, in (0, 1].
         shift: > 0; above 1 spends more steps at high noise.
     """
-    kept = round(steps * strength)
+    kept = kept_steps(steps, strength)
     if kept < 1:
         raise InputError(
             f"flowalign.strength = {strength:g} with flowalign.steps = {steps} leaves no step to "

@@ -47,19 +47,23 @@ def compute_source_branch(
     sigmas: Sequence[float],
     seed: int,
     dtype: torch.dtype,
+    on_step: Callable[[int, float], None] | None = None,
 ) -> SourceBranch:
     """Evaluate v_q at every step, with the very noise an edit with this seed will draw.
 
     velocity: None for a sampler that has no source branch.
     dtype: to keep them in. Where they come straight from a model, the type it computes in loses
         nothing.
+    on_step: called with (step, sigma) before each step.
     """
     if velocity is None:
         return SourceBranch(x_src, x_src.new_empty(0, *x_src.shape))
     noised = noised_sources(x_src, sigmas, torch.Generator().manual_seed(seed))
-    velocities = [
-        velocity(q, sigma).to(dtype) for q, sigma in zip(noised, sigmas[:-1], strict=True)
-    ]
+    velocities = []
+    for step, (q, sigma) in enumerate(zip(noised, sigmas[:-1], strict=True)):
+        if on_step is not None:
+            on_step(step, sigma)
+        velocities.append(velocity(q, sigma).to(dtype))
     return SourceBranch(x_src, torch.stack(velocities))
 
 

@@ -13,7 +13,8 @@ from refract.infrared.adapter.adapter_files import AdapterConfig, read_config
 from refract.infrared.inference.first_frame_map import FirstFrameMap
 from refract.infrared.inference.generator import InfraredGenerator, PictureSettings, Scene
 from refract.infrared.inference.scenes import USER_VARIANT, SceneSource, read_scene
-from refract.media.video_io import read_clip
+from refract.media.clip_facts import clip_facts
+from refract.media.video_io import read_frames
 from refract.models.flux_fill import TextEmbedding
 from refract.models.flux_text_cache import embed_flux_prompts
 from refract.models.identity import model_identity
@@ -28,7 +29,13 @@ _PROMPT = "a diptych of the same scene, on the right as infrared thermal photo"
 
 
 def write_infrared_reference(
-    video: Path, output: Path, *, semantic: FirstFrameMap, adapter: Path, params: BankParams
+    video: Path,
+    output: Path,
+    *,
+    start: float = 0.0,
+    semantic: FirstFrameMap,
+    adapter: Path,
+    params: BankParams,
 ) -> None:
     """Translate the first frame of `video` with a trained adapter and write it as a PNG.
 
@@ -36,6 +43,7 @@ def write_infrared_reference(
     adapter's panel. Of a frame that is no square the two ends have no part in the reference.
 
     Args:
+        start: second of the clip from which on the first frame is taken.
         semantic: where the frame's semantic map comes from; it is cropped as the frame is.
         adapter: what train_ir_adapter wrote.
     Raises InputError for an adapter of another model, and for a map that does not fit the frame.
@@ -47,7 +55,8 @@ def write_infrared_reference(
             f"{adapter}: trained on infrared model {config.model_identity}, but "
             f"infrared_model.path = {section.path} is {identity}: train the adapter again"
         )
-    scene = _first_frame(video, edit_frame(params), semantic, config)
+    frame = edit_frame(video, params)
+    scene = _first_frame(_pixels_at(video, start), frame, semantic, config)
     settings = PictureSettings(steps=params.ref_bank.infrared_steps, seed=params.seed)
     logger.info("infrared reference of %s: adapter %s, %d steps", video, adapter, settings.steps)
     generator = InfraredGenerator(adapter, section, settings, pick_device())
@@ -55,9 +64,10 @@ def write_infrared_reference(
     Image.fromarray(np.repeat(picture[..., None], 3, axis=-1)).save(output)
 
 
-def edit_frame(params: BankParams) -> tuple[int, int]:
+def edit_frame(video: Path, params: BankParams) -> tuple[int, int]:
     """Width and height of the edit's frame; the clip is cropped to their ratio."""
-    return params.flowalign.width, params.flowalign.height
+    shown = clip_facts(video)
+    return params.flowalign.frame_of(shown.width, shown.height)
 
 
 def embed_reference_prompt(
@@ -79,11 +89,21 @@ def reference_prompt(config: AdapterConfig) -> str:
     return config.prompt or _PROMPT
 
 
+def _pixels_at(video: Path, start: float) -> NDArray[np.uint8]:
+    """The first frame [H, W, 3] that begins at `start` seconds or behind."""
+    for frame in read_frames(video):
+        if frame.time >= start - 1e-3:  # a time read off a player is rounded
+            return frame.pixels
+    raise InputError(f"video {video}: no frame begins at clip.start = {start:g} s or behind")
+
+
 def _first_frame(
-    video: Path, frame: tuple[int, int], semantic: FirstFrameMap, config: AdapterConfig
+    pixels: NDArray[np.uint8],
+    frame: tuple[int, int],
+    semantic: FirstFrameMap,
+    config: AdapterConfig,
 ) -> Scene:
     """Through files, as the segmenter and infer_ir take a user's photo and its map."""
-    pixels = read_clip(video, 1).frames[0]
     with TemporaryDirectory() as name:
         folder = Path(name)
         colours = semantic.colours(pixels, _save(pixels, folder / "uncropped.png"))

@@ -27,10 +27,14 @@ BLACK_MAP = "black first_frame_map"
 
 
 class InfraredReference(NamedTuple):
-    """A square PNG. fallbacks: what its making had to do without; empty for most."""
+    """A square PNG. fallbacks: what its making had to do without; empty for most.
+
+    frame: width and height of the edit's frame, whose middle it is.
+    """
 
     picture: Path
     fallbacks: tuple[str, ...]
+    frame: tuple[int, int]
 
 
 class _Planned(NamedTuple):
@@ -81,6 +85,7 @@ class InfraredReferenceJob:
                 self.store.folder / reference.key / _FILE,
                 # Not of the item: the same picture may be none to triptychs that had no maps.
                 (BLACK_MAP,) if reference.semantic.is_fallback else (),
+                edit_frame(Path(reference.case.video), reference.params),
             )
             for name, reference in planned.items()
         }
@@ -125,7 +130,8 @@ class InfraredReferenceJob:
                 "steps": params.ref_bank.infrared_steps,
                 "seed": params.seed,
                 **section.result_settings(),
-                "frame": edit_frame(params),
+                "frame": edit_frame(Path(case.video), params),
+                "start": case.clip.start,
             },
             inputs=inputs,
             code=closure("refract.infrared.inference.clip_reference"),
@@ -138,6 +144,7 @@ class InfraredReferenceJob:
             write_infrared_reference(
                 Path(planned.case.video),
                 folder / _FILE,
+                start=planned.case.clip.start,
                 semantic=planned.semantic,
                 adapter=self.adapter,
                 params=planned.params,

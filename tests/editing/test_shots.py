@@ -1,0 +1,113 @@
+"""Which frames of a template are edited, as `clip`, `shots` and `flowalign.frames` ask."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from refract.base.errors import InputError
+from refract.editing.cases.shots import Shot, find_shots
+from refract.editing.cases.template import Template, template_of
+from refract.media.video_io import write_frames
+from refract.params.cases import Case
+
+# Ten frames at 10 a second that cut before frames 4 and 7, then two of half a second each
+TIMES = [*(frame / 10 for frame in range(10)), 1.0, 1.5]
+TEMPLATE = Template(64, 48, TIMES, 2.0, [4, 7])
+
+
+def case(**facts: Any) -> Case:
+    return Case.model_validate(
+        {"video": "v.mp4", "source_prompt": "a", "target_prompt": "b", "overrides": {}, **facts}
+    )
+
+
+def shots(most: int | None = None, **facts: Any) -> list[tuple[int, int]]:
+    return [(shot.first, shot.frames) for shot in find_shots("cup", case(**facts), TEMPLATE, most)]
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({}, [(0, 4), (4, 3), (7, 5)]),
+        ({"shots": "none"}, [(0, 12)]),
+        ({"clip": {"start": 0.2, "end": 0.6}}, [(2, 2), (4, 2)]),
+        ({"clip": {"start": 0.25}}, [(3, 1), (4, 3), (7, 5)]),
+        ({"clip": {"start": 1.2}}, [(11, 1)]),
+        ({"clip": {"start": 0.4, "end": 9.0}, "shots": "none"}, [(4, 8)]),
+        ({"shots": [[0, 0.3], [0.8, 2]]}, [(0, 3), (8, 4)]),
+        ({"shots": [[0.3, 0.5]]}, [(3, 2)]),
+        ({"clip": {"start": 0.3004}}, [(3, 1), (4, 3), (7, 5)]),
+        ({"most": 2}, [(0, 2), (4, 2), (7, 2)]),
+    ],
+)
+def test_the_frames_that_are_asked_for(
+    facts: dict[str, Any], expected: list[tuple[int, int]]
+) -> None:
+    assert shots(**facts) == expected
+
+
+@given(st.floats(0, 1.5), st.floats(0.01, 2.5), st.sampled_from(["auto", "none"]))
+def test_shots_divide_the_clip_and_never_hold_a_cut(start: float, last: float, how: str) -> None:
+    spans = (
+        shots(clip={"start": start, "end": start + last}, shots=how)
+        if any(start - 1e-3 <= time < start + last - 1e-3 for time in TIMES)
+        else []
+    )
+    frames = [frame for first, count in spans for frame in range(first, first + count)]
+    assert frames == [n for n, t in enumerate(TIMES) if start - 1e-3 <= t < start + last - 1e-3]
+    if how == "auto":
+        assert not any(first < cut < first + count for first, count in spans for cut in (4, 7))
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"clip": {"start": 1.6}}, r"cases\.cup\.clip\.start = 1\.6: .* begins at 1\.50 s"),
+        ({"clip": {"start": 0.41, "end": 0.49}}, r"cases\.cup\.clip: holds no frame"),
+        ({"shots": [[1.6, 1.9]]}, r"cases\.cup\.shots: \[1\.6, 1\.9\] holds no frame"),
+        ({"shots": [[0, 0.9]], "clip": {"start": 0.5}}, r"lasts from 0\.50 to 2\.00 s"),
+    ],
+)
+def test_times_that_the_template_lacks(facts: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        shots(**facts)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"clip": {"start": 2.0, "end": 2.0}}, {"clip": {"start": -1.0}}, {"clip": {"begin": 1}},
+        {"shots": "all"}, {"shots": []}, {"shots": [[2, 1]]}, {"shots": [[0, 2], [1, 3]]},
+        {"shots": [[0, 1, 2]]}, {"shots": [0, 1]}, {"shots": [[0, True]]}, {"fps": 0},
+        {"fps": 1000.0}, {"shots": [[0, float("nan")]]},
+    ],
+)  # fmt: skip
+def test_what_is_no_part_of_a_clip_is_refused(facts: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        case(**facts)
+
+
+def test_a_template_tells_its_size_times_and_cuts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFRACT_STATE", str(tmp_path / "state"))
+    video = np.full((40, 48, 64, 3), 200, np.uint8)
+    video[:24, 10:30, 10:30] = (200, 30, 30)
+    video[24:] = (20, 60, 120)
+    for frame in range(40):  # something moves in both
+        video[frame, 30:40, frame : frame + 10] = (20, 200, 30)
+    path = tmp_path / "clip.mkv"
+    write_frames(path, video, 20.0, "lossless")
+    template = template_of(path, None)
+    assert (template.width, template.height, template.cuts) == (64, 48, [24])
+    assert template.times == pytest.approx([frame / 20 for frame in range(40)], abs=1e-3)
+    assert (template.end, template.fps) == pytest.approx((2.0, 20.0), rel=1e-3)
+    half = template_of(path, 10.0)
+    assert len(half.times) == 20 and half.fps == pytest.approx(10.0)
+    assert half.cuts == [12]
+    assert find_shots("cup", case(), half, None) == [Shot(0, 12), Shot(12, 8)]
