@@ -1,5 +1,6 @@
 """Time, shape and order of frames as cameras and editors write them; colours: test_clip_colours."""
 
+import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import product
@@ -253,6 +254,22 @@ def test_pixels_are_square_and_upright(
     assert 60 < upright[:3, :3].mean() < 130 and upright[-3:, -3:].max() < 20
     rows, columns = (np.ptp(np.nonzero(pixels[..., 0] > 140)[axis]) + 1 for axis in (0, 1))
     assert columns / rows == pytest.approx(1, abs=0.06)
+
+
+def test_an_aperture_of_the_container_squeezes_nothing(tmp_path: Path) -> None:
+    """A QuickTime clean aperture of the middle 32 columns, as editors write it."""
+    drawn = np.repeat(disc(48, 64, 15), 2, 0)
+    path = ffmpeg(tmp_path / "a.mp4", *H264, frames=drawn)
+    content = bytearray(path.read_bytes())
+    aperture = struct.pack(">I4s8i", 40, b"clap", 32, 1, 48, 1, 0, 1, 0, 1)
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"):  # longer now
+        place = content.index(name) - 4
+        size = int.from_bytes(content[place : place + 4], "big") + len(aperture)
+        content[place : place + 4] = size.to_bytes(4, "big")
+    place = content.index(b"btrt") - 4
+    content[place:place] = aperture
+    path.write_bytes(content)
+    assert np.abs(read_clip(path).frames.astype(int) - drawn).max() <= 2
 
 
 def test_a_clip_that_breaks_off(tmp_path: Path) -> None:

@@ -79,6 +79,8 @@ def _decoded(
     arguments = [word for name, value in INPUT_OPTIONS.items() for word in (f"-{name}", value)]
     if facts.codec in ("theora", "vp3", "vp4"):  # on several threads, other pixels each time
         arguments += ["-threads", "1"]
+    # nothing is lost to what a container would have hidden ('clap'), of which PyAV tells nothing
+    arguments += ["-apply_cropping", "codec"]
     # without `file:` ffmpeg takes some names for switches, addresses or protocols
     arguments += ["-copyts", "-i", f"file:{path.absolute()}"]
     arguments += ["-map", f"0:{facts.stream}", "-vf", chain]
