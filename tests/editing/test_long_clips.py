@@ -11,6 +11,7 @@ from PIL import Image
 from refract.base.errors import InputError
 from refract.media.video_io import read_clip, write_frames
 from refract.params.cases import Case, Span
+from tests.tiny.clips import ffmpeg
 from tests.tiny.edit import HEIGHT, WIDTH, Workshop
 
 SHOTS = (30, 22)  # frames, neither 4k + 1
@@ -130,8 +131,12 @@ def test_a_region_that_does_not_fit_names_its_case(shop: Workshop, case: Case) -
 
 def test_the_deliverable_is_the_template_with_edited_shots(shop: Workshop, case: Case) -> None:
     """Its own size and times; pixels of frames that were not edited are the template's."""
+    sound = ("-f", "lavfi", "-i", "sine=440:d=1.3", "-c:v", "copy", "-c:a", "pcm_s16le")
+    loud = ffmpeg(Path(case.video).with_name("loud.mkv"), "-i", case.video, *sound)
+    case = case.model_copy(update={"video": str(loud)})
     shop.set("deliver", final=True)
     shop.edit({"cup": case})
+    assert facts(shop)["fallbacks"] == ["sound pcm_s16le re-encoded as aac"]
     final = read_clip(shop.edits / "cup/final.mp4")
     template = read_clip(Path(case.video))
     assert final.frames.shape == template.frames.shape
@@ -142,4 +147,4 @@ def test_the_deliverable_is_the_template_with_edited_shots(shop: Workshop, case:
     assert error[[2, 33]].min() > 4 * error[untouched].max()
     shop.set("deliver", final=False)
     shop.edit({"cup": case})
-    assert not (shop.edits / "cup/final.mp4").exists()
+    assert not (shop.edits / "cup/final.mp4").exists() and facts(shop)["fallbacks"] == []

@@ -147,7 +147,15 @@ class CaseFolder:
         )
 
     def _fallbacks(self) -> list[str]:
-        """What the edit had to do without, its generated reference included; empty for most."""
+        """What edit and deliverable had to do without; empty for most."""
+        from refract.editing.deliver.soundtrack import reencoded_sound
+
+        request = self.case.request
+        sound = reencoded_sound(Path(request.case.video)) if request.params.deliver.final else []
+        return [*self._edit_fallbacks(), *sound]
+
+    def _edit_fallbacks(self) -> list[str]:
+        """Those of the edit, its generated reference included."""
         request = self.case.request
         if request.sampler == "vace":
             return [] if request.case.source_mask else [NO_SOURCE_MASK]
