@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from refract.editing.cases.joining import join_clips
 from refract.editing.cases.keys import PlainKeys, settings_read
 from refract.editing.cases.outputs import (
     BASELINES_FOLDER,
@@ -17,7 +18,6 @@ from refract.editing.cases.plan import PlannedCase, shot_facts
 from refract.editing.cases.request import region_files
 from refract.editing.cases.views import write_views
 from refract.editing.reference.bank import ReferenceBank
-from refract.media.joining import join_clips
 from refract.params.cases import INFRARED_REFERENCE
 from refract.pipeline.import_closure import closure
 from refract.pipeline.item_store import ItemStore, hash_file, materialise
