@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from refract.editing.cases.joining import join_clips
 from refract.editing.cases.keys import PlainKeys, settings_read
@@ -25,17 +25,25 @@ from refract.pipeline.item_store import ItemStore, hash_file, materialise
 NO_SOURCE_MASK = "vace without source_mask"
 
 
+class FrameWork(NamedTuple):
+    """frames: of which the item is made. write: fills a folder and tells how many are done."""
+
+    frames: int
+    write: Callable[[Path, Callable[[int], Any]], None]
+
+
 class CaseFolder:
     """Makes what is made of a case's finished edits; the source branches stay in the store."""
 
     def __init__(self, case: PlannedCase, store: ItemStore) -> None:
         self.case, self.store = case, store
 
-    def items(self) -> dict[str, Callable[[Path], None]]:
-        """Key -> what writes the item."""
-        items: dict[str, Callable[[Path], None]] = {self._view: self._write_views}
+    def items(self) -> dict[str, FrameWork]:
+        """Key -> how the item is made."""
+        shown = sum(edit.request.shot.frames for edit in self.case.shots)
+        items = {self._view: FrameWork(shown, self._write_views)}
         if self.case.request.params.deliver.final:
-            items[self._final] = self._write_final
+            items[self._final] = FrameWork(len(self.case.template.times), self._write_final)
         return items
 
     @cached_property
@@ -120,14 +128,15 @@ class CaseFolder:
     def _plain(self, keys: PlainKeys) -> Path:
         return self.store.folder / keys.plain / PLAIN_CLIP
 
-    def _write_views(self, folder: Path) -> None:
+    def _write_views(self, folder: Path, done: Callable[[int], Any]) -> None:
         request = self.case.request
         result = self._edits(request.result_strength)
         write_views(
             folder, self._sources(), self._edits(0), result, request.photo, self.case.template.fps
         )
+        done(sum(edit.request.shot.frames for edit in self.case.shots))
 
-    def _write_final(self, folder: Path) -> None:
+    def _write_final(self, folder: Path, done: Callable[[int], Any]) -> None:
         # here, since it costs the start of libav's own libraries
         from refract.editing.deliver.final_clip import EditedShot, write_final
 
@@ -144,6 +153,7 @@ class CaseFolder:
             request.params.deliver,
             fps=request.case.fps,
             region_mask=None if region is None else Path(region),
+            on_frame=lambda: done(1),
         )
 
     def _fallbacks(self) -> list[str]:

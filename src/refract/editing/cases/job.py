@@ -11,7 +11,7 @@ import torch
 from refract.base.atomic import replace_directory
 from refract.base.errors import InputError
 from refract.base.files import write_info
-from refract.editing.cases.folder import CaseFolder
+from refract.editing.cases.folder import CaseFolder, FrameWork
 from refract.editing.cases.keys import EditKeys, PlainKeys
 from refract.editing.cases.models import EditModels
 from refract.editing.cases.plan import PlannedCase, ShotEdit, plan_case
@@ -133,16 +133,20 @@ class EditJob:
         self, folders: Sequence[CaseFolder], missing: frozenset[str], processes: Processes
     ) -> None:
         """What is made of the edits, by cases divided among the processes."""
-        wanted = [folder for folder in folders if missing.intersection(folder.items())]
+
+        def lacking(folder: CaseFolder) -> dict[str, FrameWork]:
+            return {key: item for key, item in folder.items().items() if key in missing}
 
         def make(folder: CaseFolder, done: Callable[[int], Any]) -> None:
-            for key, write in folder.items().items():
-                self.store.get_or_make(key, write)
-            done(1)
+            for key, item in lacking(folder).items():
+                if self.store.get(key) is None:  # two cases may have the same
+                    with self.store.create(key) as slot:
+                        item.write(slot, done)
 
-        share = own_share(processes, wanted, lambda folder: folder.items())
+        share = own_share(processes, list(filter(lacking, folders)), lacking)
+        total = sum(item.frames for folder in share for item in lacking(folder).values())
         if share:
-            with progress_bar(processes, len(share), "views", "case") as bar:
+            with progress_bar(processes, total, "clips", "frame") as bar:
                 compute_items(share, make, self.store, bar)
         processes.wait()
 
