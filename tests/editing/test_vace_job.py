@@ -12,6 +12,7 @@ import refract.editing.cases.models
 from refract.base.errors import InputError
 from refract.evaluation.edits.case_files import find_case_files
 from refract.evaluation.edits.clips import load_edit_case
+from refract.evaluation.edits.parts import read_parts
 from refract.evaluation.variants import PLAIN, RESULT, SOURCE
 from refract.media.video_io import read_clip
 from refract.models.identity import model_identity
@@ -77,7 +78,8 @@ def test_outputs_of_a_case(shop: Workshop, vace: Path) -> None:
 def test_evaluation_reads_the_result(shop: Workshop) -> None:
     case = masked(shop, "cup", 0)
     shop.edit({"cup": case})
-    read = load_edit_case(find_case_files("cup", case, shop.edits, 1))
+    parts = read_parts(shop.edits, ["cup"])["cup"]
+    read = load_edit_case(find_case_files("cup", case, parts, shop.edits, 1), *parts)
     assert read.clips.keys() == {SOURCE, PLAIN, RESULT}
 
 

@@ -7,12 +7,14 @@ from PIL import Image
 from refract.base.errors import InputError
 from refract.evaluation.edits.case_files import find_case_files
 from refract.evaluation.edits.clips import load_edit_case
+from refract.evaluation.edits.parts import Part
 from refract.evaluation.edits.scores import EditCase
 from refract.media.video_io import Clip, write_clip
 from refract.params.cases import Case
 from tests.tiny.salient import save_tiny_network
 
 T, PX = 3, 16
+WHOLE = Part(0, T, 0)
 CASE = Case(video="v.mp4", source_prompt="a red mug", target_prompt="a mug", overrides={})
 
 
@@ -21,8 +23,9 @@ def _write(path: Path, level: int, frames: int = T) -> None:
     write_clip(path, Clip(np.full((frames, PX, PX, 3), level, np.uint8), 8.0), "lossless")
 
 
-def load(edits: Path) -> EditCase:
-    return load_edit_case(find_case_files("cup", CASE, edits, 2))
+def load(edits: Path, case: Case = CASE, network: Path | None = None) -> EditCase:
+    files = find_case_files("cup", case, (WHOLE,), edits, 2, network=network)
+    return load_edit_case(files, WHOLE)
 
 
 @pytest.fixture
@@ -46,10 +49,10 @@ def test_the_product_is_where_the_banks_network_sees_it(edits: Path) -> None:
     Image.fromarray(pixels).save(edits / "product.png")
     case = CASE.model_copy(update={"target_image": str(edits / "product.png")})
     network = save_tiny_network(edits / "red.onnx")
-    photo = load_edit_case(find_case_files("cup", case, edits, 2, network=network)).photo
+    photo = load(edits, case, network).photo
     assert photo is not None and photo.foreground is not None
     assert photo.foreground[5:11, 5:11].all() and photo.foreground.sum() < 100
-    without = load_edit_case(find_case_files("cup", case, edits, 2)).photo
+    without = load(edits, case).photo
     assert without is not None and without.foreground is None
 
 
@@ -63,7 +66,7 @@ def test_edits_by_other_samplers_are_variants_where_they_are(edits: Path) -> Non
 def test_a_baseline_of_another_shape_is_refused(edits: Path) -> None:
     _write(edits / "cup" / "baselines" / "flowedit.mkv", 70, frames=T + 1)
     case = load(edits)  # clips are read when they are asked for
-    with pytest.raises(InputError, match="flowedit is"):
+    with pytest.raises(InputError, match=r"flowedit\.mkv: has 4 frames .* have 3 there"):
         case.clips["flowedit"]
 
 

@@ -75,6 +75,7 @@ def test_a_case_without_a_reference_is_no_part_of_the_curve() -> None:
     result = EditEvaluation({**full.cases, "no-photo": extra}, full.strengths)
     assert edit_metrics(result, INTERVAL)["curve"] == edit_metrics(full, INTERVAL)["curve"]
     assert list(curve_rows(result, INTERVAL)) == list(curve_rows(full, INTERVAL))
+    assert result.partial_counts() == {"curve": 4} and not full.partial_counts()
 
 
 def test_curve_rows_rise_and_start_at_plain() -> None:

@@ -101,7 +101,9 @@ def outputs(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     (folder / "data" / "votes").mkdir(parents=True)
     cases = _case(folder, "with-masks", masks=True) + _case(folder, "bare", masks=False)
     (folder / "cases.yaml").write_text("cases:\n" + cases)
-    (folder / "edits" / "info.json").write_text('{"steps": 16}')
+    shots = {"shots": [{"first": 0, "frames": T, "start": 0.0, "end": T / 8}]}
+    info = {"model": "m", "cases": dict.fromkeys(("with-masks", "bare"), shots)}
+    (folder / "edits" / "info.json").write_text(json.dumps(info))
     write_tiny_clip(folder / "clip")
     params = (root / "params.yaml").read_text()
     before = "clip_model: backbones/clip-micro"
@@ -299,7 +301,11 @@ BROKEN: dict[str, tuple[tuple[str, Callable[[Path], object]], str]] = {
     "info no object": (_holds("edits/info.json", "[]"), "must hold an object"),
     "edit missing": (_missing("edits/bare/plain.mkv"), r"plain\.mkv: missing"),
     "edit no video": (_damaged("edits/bare/plain.mkv"), "cannot be decoded"),
-    "edit of another length": (("edits/bare/plain.mkv", _shorten), "plain is .* but source is"),
+    "no shots": (_holds("edits/info.json", "{}"), r"cases\.with-masks\.shots = None: must be"),
+    "edit of another length": (
+        ("edits/bare/plain.mkv", _shorten),
+        r"plain\.mkv: has 3 frames from",
+    ),
     "curve clip misnamed": (
         ("edits/bare/curve/0.5.mkv", lambda path: path.rename(path.with_name("half.mkv"))),
         "not named by a reference strength",

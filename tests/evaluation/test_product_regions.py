@@ -13,7 +13,7 @@ NAN = float("nan")
 
 def _files(photo: bool = True, **masks: Any) -> CaseFiles:
     case = Case(video="v.mp4", source_prompt="a red mug", target_prompt="a mug", **masks)
-    return CaseFiles("mug", case, {}, Path("mug.png") if photo else None, 9)
+    return CaseFiles("mug", case, (), {}, Path("mug.png") if photo else None, 9)
 
 
 @pytest.mark.parametrize(

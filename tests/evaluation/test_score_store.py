@@ -12,7 +12,8 @@ from PIL import Image
 
 from refract.evaluation.edits import clips, scores
 from refract.evaluation.edits.case_files import find_case_files
-from refract.evaluation.edits.score_store import CaseMeasures
+from refract.evaluation.edits.parts import Part
+from refract.evaluation.edits.score_store import PartMeasures
 from refract.evaluation.edits.scores import EditCase
 from refract.evaluation.judge import Judge
 from refract.evaluation.measures.product import Measured
@@ -21,6 +22,7 @@ from refract.params.cases import Case
 from refract.pipeline.item_store import ItemStore
 
 T, PX = 2, 16
+WHOLE = Part(0, T, 0)
 CLIPS = ["source", "plain", "reference", "s050", "sdedit"]
 CHEATS = ["frozen", "pasted_frame", "pasted", "pasted_tracked"]
 
@@ -91,10 +93,11 @@ class Bench:
     def measure(self, name: str = "cup") -> tuple[dict[str, Measured], list[str]]:
         """By a store of its own, as the next run has; and what had to be measured."""
         Counting.asked = []
-        files = find_case_files(name, self.case, self.folder / "edits", self.dilate_px)
+        edits = self.folder / "edits"
+        files = find_case_files(name, self.case, (WHOLE,), edits, self.dilate_px)
         judge = cast(Judge, NoModels(clip=self.judged_by))
         store = ItemStore(self.folder / "state", "evaluate")
-        return CaseMeasures(files, judge, store).all(), Counting.asked
+        return PartMeasures(files, WHOLE, judge, store).all(), Counting.asked
 
 
 @pytest.fixture(scope="module")

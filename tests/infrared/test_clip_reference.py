@@ -13,6 +13,7 @@ from refract.base.errors import InputError
 from refract.editing.reference.bank import ReferenceBank
 from refract.evaluation.edits.case_files import find_case_files
 from refract.evaluation.edits.clips import load_edit_case
+from refract.evaluation.edits.parts import read_parts
 from refract.infrared.adapter.adapter_files import AdapterConfig, build_model, save_adapter
 from refract.infrared.inference import clip_reference_job as infrared_reference_job
 from refract.infrared.inference.clip_reference import crop_to_ratio
@@ -101,7 +102,9 @@ def test_only_the_infrared_case_depends_on_the_adapter(
     assert shop.edit(cases).store.computed == 10
     result, plain = (shop.edits / "night" / f"{name}.mkv" for name in ("reference", "plain"))
     assert result.read_bytes() != plain.read_bytes()
-    judged = load_edit_case(find_case_files("night", cases["night"], shop.edits, 2, shop.banks))
+    parts = read_parts(shop.edits, ["night"])["night"]
+    files = find_case_files("night", cases["night"], parts, shop.edits, 2, shop.banks)
+    judged = load_edit_case(files, *parts)
     assert judged.photo is not None and judged.photo.foreground is None
     assert judged.photo.pixels.shape == (HEIGHT, WIDTH, 3)
 

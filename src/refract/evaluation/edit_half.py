@@ -1,10 +1,10 @@
 """The editing half of the evaluation: details for the metrics, tables and an image sheet."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from refract.evaluation.edits.case_files import curve_strengths, find_case_files
+from refract.evaluation.edits.case_files import CaseFiles, curve_strengths, find_case_files
 from refract.evaluation.edits.definitions import EDIT_METRICS
 from refract.evaluation.edits.evaluation import (
     EditEvaluation,
@@ -13,8 +13,9 @@ from refract.evaluation.edits.evaluation import (
     edit_metrics,
     edit_rows,
 )
+from refract.evaluation.edits.parts import JOINED, join, read_parts
 from refract.evaluation.edits.product_regions import count_regions, product_region
-from refract.evaluation.edits.score_store import CaseMeasures
+from refract.evaluation.edits.score_store import PartMeasures
 from refract.evaluation.judge import Judge
 from refract.evaluation.measures.metrics_file import Tree, write_table
 from refract.evaluation.measures.product import ERODE_PX, ClipScores, Measured
@@ -50,13 +51,12 @@ def measure_edits(
     """
     facts = edit_facts(edits) | bank_facts(banks, cases)
     store, dilate_px = ItemStore(state_root(), "evaluate"), judge.params.dilate_px
-    of_cases = {
-        name: CaseMeasures(
-            find_case_files(name, case, edits, dilate_px, banks, networks[name]), judge, store
-        )
+    parts = read_parts(edits, cases)
+    files = {
+        name: find_case_files(name, case, parts[name], edits, dilate_px, banks, networks[name])
         for name, case in cases.items()
     }
-    measured = _measured(of_cases, store)
+    measured = _measured(files, judge, store)
     scores = {
         name: {variant: of_clip.scores for variant, of_clip in of_case.items()}
         for name, of_case in measured.items()
@@ -65,12 +65,11 @@ def measure_edits(
     write_edit_tables(judge, result, measured, plots)
     names = list(cases)
     shown = [names[place] for place in spread(len(names), judge.params.sheet_items)]
-    rows = [edit_row(of_cases[name].files, _label(name, scores[name]), store) for name in shown]
+    rows = [edit_row(files[name], _label(name, scores[name]), store) for name in shown]
     if rows:
         draw_edit_sheet(rows, plots / "edit.png")
     regions = {
-        name: product_region(of_case.files, scores[name][RESULT])
-        for name, of_case in of_cases.items()
+        name: product_region(of_case, scores[name][RESULT]) for name, of_case in files.items()
     }
     tree = edit_metrics(result, judge.interval)
     if fallbacks := count_fallbacks(edits):
@@ -81,11 +80,23 @@ def measure_edits(
     return tree | {"about": about | facts}
 
 
-def _measured(of_cases: Mapping[str, CaseMeasures], store: ItemStore) -> Measures:
-    missing = [of_case for of_case in of_cases.values() if of_case.missing]
+def _measured(files: Mapping[str, CaseFiles], judge: Judge, store: ItemStore) -> Measures:
+    of_parts = {
+        name: [PartMeasures(of_case, part, judge, store) for part in of_case.parts]
+        for name, of_case in files.items()
+    }
+    missing = [one for parts in of_parts.values() for one in parts if one.missing]
     logger.info("edit metrics: %d clips to measure", sum(len(one.missing) for one in missing))
     measure_side_by_side(lambda place: missing[place].all(), len(missing), store, "edit metrics")
-    return {name: of_case.all() for name, of_case in of_cases.items()}
+    return {name: _joined(parts) for name, parts in of_parts.items()}
+
+
+def _joined(parts: Sequence[PartMeasures]) -> dict[str, Measured]:
+    measured = [one.all() for one in parts]
+    return {
+        variant: join([one.part for one in parts], [of_part[variant] for of_part in measured])
+        for variant in measured[0]
+    }
 
 
 def write_edit_tables(
@@ -109,6 +120,8 @@ def _about(judge: Judge, result: EditEvaluation) -> Tree:
     return judge.about_edits() | {
         "product_region": f"target_mask, else source_mask; {ERODE_PX} px inside its outline",
         "background": f"further than {judge.params.dilate_px} px from every mask",
+        "long_clips": JOINED,
+        "fewer_cases": result.partial_counts(),
         "metrics": {
             metric: f"{EDIT_METRICS[metric].text} (better: {EDIT_METRICS[metric].better or '-'})"
             for metric in result.metrics(RESULT)

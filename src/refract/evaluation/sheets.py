@@ -10,7 +10,7 @@ from PIL import Image
 
 from refract.evaluation.variants import PLAIN, RESULT, RUN, SOURCE
 from refract.media.image_sheets import Picture, draw_sheet, error_picture, spread
-from refract.media.video_io import read_clip
+from refract.media.video_io import read_frames
 from refract.pipeline.import_closure import closure
 from refract.pipeline.item_store import ItemStore, hash_file
 
@@ -54,9 +54,10 @@ def draw_infrared_sheet(result: "InfraredEvaluation", items: int, path: Path) ->
 def edit_row(files: "CaseFiles", label: str, store: ItemStore) -> tuple[str, list[Picture]]:
     """First, middle and last frame of source, plain and reference edit, then the product photo."""
     cells: list[Picture] = []
+    count = sum(part.frames for part in files.parts)
     for variant in (SOURCE, PLAIN, RESULT):
         path = files.clips[variant]
-        stills = _kept(store, {"clip": files.digests[variant]}, partial(_stills, path))
+        stills = _kept(store, {"clip": files.digests[variant]}, partial(_stills, path, count))
         cells += np.split(stills, 3)
     height, width = cells[0].shape[:2]
     if (photo := files.photo) is None:
@@ -70,10 +71,11 @@ def edit_row(files: "CaseFiles", label: str, store: ItemStore) -> tuple[str, lis
     return label, [*cells, _kept(store, {"photo": hash_file(photo)}, draw, [height, width])]
 
 
-def _stills(path: Path) -> Picture:
-    """Three frames of a clip, one below the other."""
-    frames = read_clip(path).frames
-    return np.concatenate(frames[[0, len(frames) // 2, len(frames) - 1]])
+def _stills(path: Path, count: int) -> Picture:
+    """Three frames of a clip of `count`, one below the other; no more is held."""
+    places = [0, count // 2, count - 1]
+    kept = {at: frame.pixels for at, frame in enumerate(read_frames(path)) if at in places}
+    return np.concatenate([kept[place] for place in places])
 
 
 def _kept(

@@ -13,6 +13,7 @@ from typing import Any, get_args
 from refract.base.errors import InputError
 from refract.editing.cases.outputs import BASELINES_FOLDER, CURVE_FOLDER
 from refract.editing.reference.photo import find_reference_photo
+from refract.evaluation.edits.parts import Part
 from refract.evaluation.variants import (
     FROZEN,
     PASTED,
@@ -33,13 +34,14 @@ from refract.pipeline.item_store import hash_file, hash_files
 
 @dataclass(frozen=True)
 class CaseFiles:
-    """clips: variant -> clip. photo: of the product; None where the case has none.
+    """clips: variant -> clip, of these parts. photo: of the product; None where there is none.
 
     network: the file of the salient-object network that tells the bank's product, if one does.
     """
 
     name: str
     case: Case
+    parts: tuple[Part, ...]
     clips: Mapping[str, Path]
     photo: Path | None
     dilate_px: int
@@ -67,9 +69,10 @@ class CaseFiles:
             cheats += [PASTED, PASTED_TRACKED]
         return [*self.clips, *cheats]
 
-    def facts(self, variant: str) -> tuple[dict[str, Any], dict[str, str]]:
-        """What the measures of a variant depend on beside code and models: settings, digests."""
+    def facts(self, variant: str, part: Part) -> tuple[dict[str, Any], dict[str, str]]:
+        """What measures of a part depend on beside code and models: settings and digests."""
         settings = {
+            "part": part,
             "cheat": None if variant in self.clips else variant,
             "prompt": self.case.target_prompt,
             "dilate_px": self.dilate_px,
@@ -103,6 +106,7 @@ class CaseFiles:
 def find_case_files(
     name: str,
     case: Case,
+    parts: tuple[Part, ...],
     edits: Path,
     dilate_px: int,
     banks: Path | None = None,
@@ -122,7 +126,7 @@ def find_case_files(
         if (path := folder / BASELINES_FOLDER / f"{sampler}.mkv").is_file():
             clips[sampler] = path
     photo = find_reference_photo(name, case, banks)
-    return CaseFiles(name, case, clips, photo, dilate_px, network)
+    return CaseFiles(name, case, parts, clips, photo, dilate_px, network)
 
 
 def curve_strengths(edits: Path) -> list[float]:

@@ -1,7 +1,8 @@
 """What every metric of an edited clip means, in one line each, and which way is better.
 
 Unless a line says otherwise: frames are 8-bit RGB at the edit's own resolution, a score is the
-mean over a clip's frames, and 'the region' is the case's target_mask, else its source_mask.
+mean over a clip's frames, and 'the region' is the case's target_mask, else its source_mask. A long
+clip is measured in parts, so that 'all frames' and 'the whole clip' are a part's: `parts.JOINED`.
 """
 
 from refract.evaluation.edits.clip_measures import CLIP_MEASURES

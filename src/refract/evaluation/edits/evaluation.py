@@ -44,6 +44,14 @@ class EditEvaluation:
         points = {strength: strength_key(strength) for strength in self.strengths}
         return sorted(({0.0: PLAIN} | {s: v for s, v in points.items() if s > 0}).items())
 
+    def partial_counts(self) -> dict[str, int]:
+        """How many cases the curve and each baseline have, where those are not all."""
+        of_variants = {
+            name: sum(name in scores for scores in self.cases.values()) for name in self.baselines()
+        }
+        counts = {"curve": len(self.with_curve().cases)} | of_variants
+        return {name: count for name, count in counts.items() if count < len(self.cases)}
+
     def with_curve(self) -> "EditEvaluation":
         """Only the cases that have every point: means over different cases make no curve."""
         wanted = {variant for _, variant in self.curve()}

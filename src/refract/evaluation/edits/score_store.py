@@ -1,4 +1,4 @@
-"""Measures of a clip as items of the store: a sweep measures the clips that changed, no others.
+"""Measures of parts of clips as items of the store: a sweep measures the clips that changed.
 
 Source, plain edit, baselines and most cheats of a case are the same at every point of a sweep.
 Where every clip of a case is known, none of them is decoded and no model loads.
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refract.evaluation.edits.case_files import CaseFiles
+from refract.evaluation.edits.parts import Part
 from refract.evaluation.judge import Judge
 from refract.evaluation.measures.product import Measured
 from refract.pipeline.import_closure import closure
@@ -25,11 +26,11 @@ _CODE = (
 )  # fmt: skip
 
 
-class CaseMeasures:
-    """The measures of one case's variants, from the store or computed now and kept there."""
+class PartMeasures:
+    """The measures of a part of a case's variants, from the store or computed now and kept."""
 
-    def __init__(self, files: CaseFiles, judge: Judge, store: ItemStore) -> None:
-        self.files, self.judge, self.store = files, judge, store
+    def __init__(self, files: CaseFiles, part: Part, judge: Judge, store: ItemStore) -> None:
+        self.files, self.part, self.judge, self.store = files, part, judge, store
 
     @cached_property
     def keys(self) -> dict[str, str]:
@@ -44,14 +45,14 @@ class CaseMeasures:
     def all(self) -> dict[str, Measured]:
         """By variant; without the cheats for want of a photo that tells the product.
 
-        The case is in memory while this runs, if any of it is.
+        The part is in memory while this runs, if any of it is.
         """
         scorer = cache(self._load)
         measured = {variant: self._of(variant, scorer) for variant in self.keys}
         return {variant: found for variant, found in measured.items() if found is not None}
 
     def _key(self, variant: str) -> str:
-        settings, digests = self.files.facts(variant)
+        settings, digests = self.files.facts(variant, self.part)
         return self.store.key(
             params=settings | {"judged_by": self.judge.of_edits},
             inputs=digests,
@@ -75,5 +76,5 @@ class CaseMeasures:
         from refract.evaluation.edits.scores import CaseScorer
 
         judge = self.judge
-        case = with_cheats(load_edit_case(self.files))
+        case = with_cheats(load_edit_case(self.files, self.part))
         return CaseScorer(case, judge.clip, judge.lpips, judge.dino)

@@ -51,7 +51,7 @@ def infrared_facts(triptychs: Path, infrared: Path) -> Facts:
 def edit_facts(edits: Path) -> Facts:
     """Model of the edits, and the reference strength where all cases share one."""
     info = read_info(edits)
-    cases = _cases(info, edits)
+    cases = case_facts(info, edits)
     for name, case in cases.items():
         if not isinstance(case.get("result_strength", 0), int | float):
             raise InputError(
@@ -67,7 +67,7 @@ def edit_facts(edits: Path) -> Facts:
 def count_fallbacks(edits: Path) -> Facts:
     """How many cases had to do with less than they should have, by what it was; mostly none."""
     counts: Counter[str] = Counter()
-    for name, case in _cases(read_info(edits), edits).items():
+    for name, case in case_facts(read_info(edits), edits).items():
         fallbacks = case.get("fallbacks", [])
         if not isinstance(fallbacks, list) or not all(isinstance(x, str) for x in fallbacks):
             raise InputError(
@@ -103,7 +103,8 @@ def _facts_of_bank(path: Path, store: ItemStore) -> Facts:
     return read_info(store.get_or_make(key, write))
 
 
-def _cases(info: Facts, edits: Path) -> Mapping[str, Facts]:
+def case_facts(info: Facts, edits: Path) -> Mapping[str, Facts]:
+    """Case -> what info.json of the edits says of it; InputError where it is no such object."""
     cases = info.get("cases", {})
     if not isinstance(cases, dict) or not all(isinstance(case, dict) for case in cases.values()):
         raise InputError(
