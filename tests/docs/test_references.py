@@ -18,7 +18,9 @@ _PATH = re.compile(
 )
 _DOTTED = re.compile(r"(?<![\w./-])(?:refract|stages|backbones|benchmarks)(?:\.[a-z_]\w*)+")
 _LINK = re.compile(r"\]\(([^)#:]+)(?:#[\w-]*)?\)")
-_NOT_YET = re.compile(r"backbones/runs|data/votes|data/products/spring-mug|models/(flux-fill|wan)$")  # the user will have
+_NOT_YET = re.compile(
+    r"backbones/runs|data/votes|data/products/spring-mug|models/(flux-fill|wan)$"
+)  # the user will have
 
 
 @pytest.fixture(scope="module")
