@@ -88,7 +88,7 @@ TEMPLATES = (
         (288, 512),
         (
             Shot("sliding up", "cream", "silk", 40, 0.26, 0.65),
-            Shot("zooming in", "gray", "marble", 32, 0.24, 0.45),
+            Shot("sliding down", "gray", "marble", 32, 0.24, 0.6),
         ),
         330.0,
     ),
