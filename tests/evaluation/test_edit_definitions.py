@@ -7,7 +7,7 @@ from refract.evaluation.measures.metric_definition import Better
 def test_every_definition_is_one_line_with_a_direction() -> None:
     for key, definition in EDIT_METRICS.items():
         group, _, name = key.partition(".")
-        assert group in ("product", "background", "temporal") and name.isidentifier()
+        assert group in ("product", "background", "temporal", "delivered") and name.isidentifier()
         assert definition.better in (None, *get_args(Better))
         assert 40 < len(definition.text) < 500 and "\n" not in definition.text, key
 

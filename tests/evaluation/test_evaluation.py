@@ -14,9 +14,12 @@ import pytest
 from PIL import Image
 
 from refract.base.errors import InputError
+from refract.editing.deliver.final_clip import write_final
+from refract.editing.deliver.replaced_region import EditedShot
 from refract.evaluation.measures.metrics_summary import flat_numbers
 from refract.media.video_io import Clip, write_clip
 from refract.params.cases import load_cases
+from refract.params.deliver import Deliver
 from refract.triptychs.panels.manifest import TriptychRow, write_manifest
 from refract.user_study.building import StudyRequest, build_study
 from stages import evaluate
@@ -82,6 +85,11 @@ def _case(root: Path, name: str, *, masks: bool) -> str:
         ("curve/0.5", (120, 110, 60)), ("curve/1.0", (60, 150, 70)),
     ):  # fmt: skip
         write_clip(edits / f"{path}.mkv", _clip(colour), "lossless")
+    if masks:
+        write_clip(folder / "video.mp4", _clip((205, 38, 42)), "preview")
+        settings = Deliver(final=True, composite=True, feather=0.02, quality=12)
+        shot = EditedShot(0, edits / "source.mkv", edits / "reference.mkv")
+        write_final(edits, folder / "video.mp4", [shot], settings)
     lines = [
         f"  {name}:", f"    video: data/{name}/video.mp4", "    source_prompt: a box",
         "    target_prompt: a box", f"    target_image: data/{name}/product.png",
@@ -162,6 +170,10 @@ def test_metrics_tables_and_sheets_are_written(run: Path) -> None:
         if not key.endswith(("_low", "_high", "count"))
     }
     assert edit["background"]["psnr"] == 100  # only the product changed colour
+    delivered = edit["delivered"]
+    assert 45 < delivered["background_psnr"] < 100 and 0 < delivered["replaced_share"] < 1
+    assert delivered["frame_error"] == delivered["duration_error"] == 0
+    assert "sound_kept" not in delivered  # the template has none
     names = {path.name for path in (run / "plots").iterdir()}
     assert names == {
         "infrared_items.csv", "infrared_classes.csv", "infrared.png", "edit.png",

@@ -4,8 +4,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from refract.editing.deliver.outputs import FINAL_CLIP
 from refract.evaluation.edits.case_files import CaseFiles, curve_strengths, find_case_files
 from refract.evaluation.edits.definitions import EDIT_METRICS
+from refract.evaluation.edits.delivered import delivered_scores
 from refract.evaluation.edits.evaluation import (
     EditEvaluation,
     curve_rows,
@@ -61,6 +63,8 @@ def measure_edits(
         name: {variant: of_clip.scores for variant, of_clip in of_case.items()}
         for name, of_case in measured.items()
     }
+    for name, delivered in _delivered(cases, edits, store).items():
+        scores[name][RESULT] = scores[name][RESULT] | delivered
     result = EditEvaluation(scores, curve_strengths(edits))
     write_edit_tables(judge, result, measured, plots)
     names = list(cases)
@@ -89,6 +93,20 @@ def _measured(files: Mapping[str, CaseFiles], judge: Judge, store: ItemStore) ->
     logger.info("edit metrics: %d clips to measure", sum(len(one.missing) for one in missing))
     measure_side_by_side(lambda place: missing[place].all(), len(missing), store, "edit metrics")
     return {name: _joined(parts) for name, parts in of_parts.items()}
+
+
+def _delivered(
+    cases: Mapping[str, Case], edits: Path, store: ItemStore
+) -> Mapping[str, ClipScores]:
+    """The measures of each case's deliverable; none where there is no deliverable."""
+
+    def measure(name: str) -> ClipScores:
+        case = cases[name]
+        return delivered_scores(edits / name, Path(case.video), case.fps, store)
+
+    made = [name for name in cases if (edits / name / FINAL_CLIP).is_file()]
+    measure_side_by_side(lambda place: measure(made[place]), len(made), store, "deliverables")
+    return {name: measure(name) for name in made}
 
 
 def _joined(parts: Sequence[PartMeasures]) -> dict[str, Measured]:

@@ -100,6 +100,14 @@ _KNOWN = tuple(
         ("product.dino_i_crop", "DINO-I, crop", "", 3,
          "The product's surroundings against the photo's.", False),
         ("product.dino_i", "DINO-I", "", 3, "Whole frames against the photo.", False),
+        ("delivered.background_psnr", "Deliverable PSNR", "dB", 2,
+         "Of final.mp4 to the template, where no edited pixel shows.", False),
+        ("delivered.replaced_share", "Share replaced", "", 3,
+         "Of the template's pixels, those that show the edit.", False),
+        ("delivered.sound_kept", "Sound kept", "", 2,
+         "Share of the template's streams of sound, byte by byte.", False),
+        ("delivered.duration_error", "Length, error", "s", 3, "Against the template.", False),
+        ("delivered.frame_error", "Frames, error", "", 0, "Against the template.", False),
     )
 )  # fmt: skip
 

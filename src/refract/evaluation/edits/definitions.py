@@ -6,6 +6,7 @@ clip is measured in parts, so that 'all frames' and 'the whole clip' are a part'
 """
 
 from refract.evaluation.edits.clip_measures import CLIP_MEASURES
+from refract.evaluation.edits.delivered import DELIVERED_METRICS
 from refract.evaluation.edits.found_region import FOUND_METHOD
 from refract.evaluation.edits.product_fidelity import PARTS
 from refract.evaluation.measures.metric_definition import MetricDefinition
@@ -162,4 +163,5 @@ EDIT_METRICS: dict[str, MetricDefinition] = {
     **_BACKGROUND,
     **_TEMPORAL,
     **CLIP_MEASURES,
+    **DELIVERED_METRICS,
 }

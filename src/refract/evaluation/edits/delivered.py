@@ -4,7 +4,6 @@ How good the edit is, is measured on the edited clips, before they are put back.
 """
 
 import json
-from collections.abc import Mapping
 from math import log10
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from refract.editing.deliver.outputs import FINAL_CLIP, REGION_CLIP
 from refract.evaluation.measures.metric_definition import MetricDefinition
+from refract.evaluation.measures.product import ClipScores
 from refract.pipeline.import_closure import closure
 from refract.pipeline.item_store import ItemStore, hash_file
 
@@ -50,14 +50,12 @@ DELIVERED_METRICS: dict[str, MetricDefinition] = {
 
 def delivered_scores(
     folder: Path, template: Path, fps: float | None, store: ItemStore
-) -> Mapping[str, float]:
+) -> ClipScores:
     """The measures of the deliverable in a case's folder, from the store where they are known.
 
-    Empty where the case has none. Raises InputError: a clip cannot be decoded.
+    Raises InputError: a clip is missing or cannot be decoded.
     """
     final, region = folder / FINAL_CLIP, folder / REGION_CLIP
-    if not final.is_file():
-        return {}
 
     def write(slot: Path) -> None:
         measured = measure_delivered(template, final, region, fps)
@@ -69,13 +67,11 @@ def delivered_scores(
         inputs={name: hash_file(path) for name, path in files.items()},
         code=closure(__name__),
     )
-    kept: dict[str, float] = json.loads((store.get_or_make(key, write) / _FILE).read_text("utf-8"))
+    kept: ClipScores = json.loads((store.get_or_make(key, write) / _FILE).read_text("utf-8"))
     return kept
 
 
-def measure_delivered(
-    template: Path, final: Path, region: Path, fps: float | None
-) -> dict[str, float]:
+def measure_delivered(template: Path, final: Path, region: Path, fps: float | None) -> ClipScores:
     """Each of `DELIVERED_METRICS`, frame by frame.
 
     region: the weights that `write_final` wrote. fps: frames a second of the template that the case

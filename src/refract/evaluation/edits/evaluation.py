@@ -100,7 +100,7 @@ def edit_rows(result: EditEvaluation) -> Iterable[tuple[object, ...]]:
 def curve_rows(result: EditEvaluation, interval: Interval) -> Iterable[tuple[object, ...]]:
     """Long-format rows: metric, strength, mean, low, high, count."""
     curved = result.with_curve()
-    for metric in curved.metrics(RESULT):
+    for metric in curved.metrics(PLAIN):  # what is measured of every point
         for strength, variant in curved.curve():
             mean = interval(curved.values(variant, metric))
             if mean is not None:
@@ -115,7 +115,7 @@ def curve_table(
     Vega takes a dot in a field's name for a level, so `product.delta_e` is `product_delta_e`.
     """
     curved = result.with_curve()
-    metrics = curved.metrics(RESULT)
+    metrics = curved.metrics(PLAIN)
     rows: list[tuple[float | None, ...]] = []
     for strength, variant in curved.curve():
         means = [interval(curved.values(variant, metric)) for metric in metrics]

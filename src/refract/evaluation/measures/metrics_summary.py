@@ -30,6 +30,7 @@ EDIT_ROWS = (
     "product.clip*_i_crop", "product.clip*_t", "product.dino_i_crop",
     "background.psnr", "background.lpips", "background.vmaf",
     "temporal.motion_fidelity_dis",
+    "delivered.background_psnr",
     "gain.product.histogram_overlap",
     "gain.product.histogram_overlap_low", "gain.product.histogram_overlap_high",
     "gain.background.psnr",
