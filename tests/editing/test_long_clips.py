@@ -1,16 +1,21 @@
 """A template of several shots: what of it is edited, as one file, and what is computed when."""
 
 import json
+import re
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from ruamel.yaml import YAML
 
 from refract.base.errors import InputError
 from refract.media.video_io import read_clip, write_frames
 from refract.params.cases import Case, Span
+from tests.stage_process import ModuleProcess, run_module
 from tests.tiny.clips import ffmpeg
 from tests.tiny.edit import HEIGHT, WIDTH, Workshop
 
@@ -148,3 +153,31 @@ def test_the_deliverable_is_the_template_with_edited_shots(shop: Workshop, case:
     shop.set("deliver", final=False)
     shop.edit({"cup": case})
     assert not (shop.edits / "cup/final.mp4").exists() and facts(shop)["fallbacks"] == []
+
+
+def test_the_command_goes_on_where_it_was_killed(shop: Workshop, case: Case, root: Path) -> None:
+    document = YAML(typ="safe").load((root / "params.yaml").read_text())
+    shop.set("deliver", final=True)
+    with (shop.folder / "params.yaml").open("w") as file:
+        YAML().dump({**document, **shop.params}, file)
+    arguments = [
+        "--params", "params.yaml", "--video", case.video, "--output", "one",
+        "--target-image", str(Path(case.video).with_name("product.png")),
+        "--source-prompt", case.source_prompt, "--target-prompt", case.target_prompt,
+        "--start", "0.1", "--end", "1.2", "--shots", "0.1-0.4,0.75-1",
+    ]  # fmt: skip
+    state = shop.folder / "state"
+    env = {"REFRACT_STATE": str(state)}
+    killed = ModuleProcess("stages.flowalign_edit", *arguments, cwd=shop.folder, env=env)
+    finished = state / "flowalign_edit"
+    while not list(finished.glob("[0-9a-f]*")) and killed.poll() is None:
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert not (shop.folder / "one").exists()
+    done = run_module("stages.flowalign_edit", *arguments, cwd=shop.folder, env=env)
+    assert done.returncode == 0, done.stderr
+    (hits,) = re.findall(r"edits: 1 cases, (\d+) items hit", done.stderr)
+    assert int(hits) >= 1
+    final = read_clip(shop.folder / "one/edit/final.mp4").frames
+    assert final.shape == (sum(SHOTS), 2 * HEIGHT, 2 * WIDTH, 3)
