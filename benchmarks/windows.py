@@ -118,7 +118,8 @@ class Clips:
 
     def _settings(self, place: int, variant: Variant, seed: int) -> FlowSettings:
         flow = self.params.flowalign
-        region = flow.region.model_dump(mode="json") if flow.region.zeta_outside else None
+        found = flow.region.zeta_outside is not None
+        region = flow.region.model_dump(mode="json") if found else None
         plain = Flow(flow.steps, flow.strength, flow.guidance, flow.zeta, flow.shift, region)
         settings = replace(
             self._editor.settings(place, plain, seed),
@@ -179,8 +180,8 @@ def table(variants: Sequence[Variant], figures: dict[str, list[Figures]]) -> str
     for variant in variants:
         found = figures[variant.name]
         seam: object = ""
-        if variant.division != _WHOLE and (places := borders(variant)):
-            whole = figures[variant._replace(division=_WHOLE).name]
+        whole = figures[variant._replace(division=_WHOLE).name]  # none with another --only
+        if whole and variant.division != _WHOLE and (places := borders(variant)):
             seam = at_over_elsewhere(found, places) / at_over_elsewhere(whole, places)
         ends = [
             f"{finite_mean([one[key][end] for one in found]):.{digits}f}"
