@@ -29,7 +29,12 @@ def _shots(text: str) -> str | list[list[float]]:
     """`0-2.5,4-6` as [[0, 2.5], [4, 6]]; words as they are."""
     if text in ("auto", "none"):
         return text
-    return [[float(time) for time in span.split("-")] for span in text.split(",")]
+    try:
+        return [[float(time) for time in span.split("-")] for span in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: must be auto, none or seconds such as 0-2.5,4-6.2"
+        ) from None
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -78,6 +78,13 @@ def test_times_that_the_template_lacks(facts: dict[str, Any], message: str) -> N
         shots(**facts)
 
 
+def test_an_end_far_beyond_the_templates_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    assert shots(clip={"end": 2.1}) == shots() and caplog.text == ""
+    assert shots(clip={"end": 20.0}, shots=[[0.8, 30]]) == [(8, 4)]
+    assert "cases.cup.clip.end = 20 s, but the video ends at 2.00 s" in caplog.text
+    assert "cases.cup.shots = 30 s" in caplog.text
+
+
 @pytest.mark.parametrize(
     "facts",
     [

@@ -1,5 +1,6 @@
 """The shots of a template that are edited, each as a clip of its own."""
 
+import logging
 from bisect import bisect_left
 from itertools import pairwise
 from typing import NamedTuple
@@ -7,6 +8,8 @@ from typing import NamedTuple
 from refract.base.errors import InputError
 from refract.editing.cases.template import Template
 from refract.params.cases import Case
+
+logger = logging.getLogger(__name__)
 
 
 class Shot(NamedTuple):
@@ -42,6 +45,8 @@ def _clip(name: str, case: Case, template: Template) -> tuple[int, int]:
             f"cases.{name}.clip.start = {start:g}: the last frame of {case.video} begins at "
             f"{last:.2f} s"
         )
+    if end is not None:
+        _warn_beyond(f"cases.{name}.clip.end", end, template)
     first, behind = _frames(template, start, template.end if end is None else end)
     if first == behind:
         raise InputError(
@@ -54,6 +59,7 @@ def _clip(name: str, case: Case, template: Template) -> tuple[int, int]:
 def _listed(
     name: str, template: Template, span: tuple[float, float], clip: tuple[int, int]
 ) -> tuple[int, int]:
+    _warn_beyond(f"cases.{name}.shots", span[1], template)
     first, behind = _frames(template, *span)
     if not clip[0] <= first < behind <= clip[1]:
         times = [*template.times, template.end]
@@ -62,6 +68,14 @@ def _listed(
             f"beyond it: it lasts from {times[clip[0]]:.2f} to {times[clip[1]]:.2f} s"
         )
     return first, behind
+
+
+def _warn_beyond(key: str, end: float, template: Template) -> None:
+    """Tell of a time that may well be a slip; a frame more is how people round."""
+    if end > template.end + 1 / template.fps:
+        logger.warning(
+            "%s = %g s, but the video ends at %.2f s: so far it goes", key, end, template.end
+        )
 
 
 def _frames(template: Template, start: float, end: float) -> tuple[int, int]:
