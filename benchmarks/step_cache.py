@@ -28,7 +28,8 @@ from refract.editing.cases.latent_case import LatentCaseEdit
 from refract.editing.cases.models import EditModels
 from refract.editing.cases.outputs import SOURCE_CLIP
 from refract.editing.cases.plan import cut_into_shots
-from refract.editing.cases.request import EditRequest, read_source_clip, write_source_clip
+from refract.editing.cases.request import EditRequest
+from refract.editing.cases.source_clip import read_source_clip, write_source_clip
 from refract.editing.samplers.latent_edit import FlowSettings, edit_latents
 from refract.editing.samplers.source_branch import compute_source_branch, source_velocity_of
 from refract.editing.samplers.wan_velocity import WanVelocity

@@ -22,7 +22,8 @@ from refract.base.errors import InputError
 from refract.editing.cases.latent_case import LatentCaseEdit, reference_settings
 from refract.editing.cases.models import EditModels
 from refract.editing.cases.plan import cut_into_shots
-from refract.editing.cases.request import EditRequest, read_source_clip
+from refract.editing.cases.request import EditRequest
+from refract.editing.cases.source_clip import read_source_clip
 from refract.editing.reference.attention import reference_attention
 from refract.editing.reference.job import BankJob
 from refract.editing.reference.photo import find_reference_photo

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from refract.base.errors import InputError
-from refract.editing.cases.shots import Shot, find_shots
+from refract.editing.cases.request import Shot
+from refract.editing.cases.shots import find_shots
 from refract.editing.cases.template import Template, template_of
 from refract.media.video_io import write_frames
 from refract.params.cases import Case

@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from refract.base.errors import InputError
-from refract.editing.cases.shots import Shot
+from refract.editing.cases.request import Shot
 from refract.editing.cases.vace_edit import (
     Embeddings,
     VaceSettings,

@@ -22,11 +22,13 @@ _VACE_READS = ("steps", "shift", "guidance", "negative_prompt")
 # What makes the source branch and the plain edit shall not change with the reference's code, so
 # it is named without the class that makes all three.
 _SOURCE_CODE = (
+    "refract.editing.cases.source_clip",
     "refract.editing.samplers.source_branch",
     "refract.editing.samplers.noise_levels",
     "refract.editing.samplers.wan_velocity",
 )
 _PLAIN_CODE = (
+    "refract.editing.cases.source_clip",
     "refract.editing.samplers.latent_edit",
     "refract.editing.samplers.edited_words",
     "refract.editing.samplers.noise_levels",

@@ -11,16 +11,15 @@ from torch import Tensor
 
 from refract.base.errors import InputError
 from refract.editing.cases.outputs import PLAIN_CLIP, REFERENCE_CLIP, SOURCE_CLIP
-from refract.editing.cases.request import (
-    ShotRequest,
+from refract.editing.cases.request import ShotRequest
+from refract.editing.cases.source_clip import (
     read_source_clip,
-    user_region,
+    read_user_region,
     write_source_clip,
 )
 from refract.editing.reference.bank import ReferenceBank
 from refract.editing.reference.edit import ReferenceSettings, edit_with_reference
 from refract.editing.samplers.edited_words import edited_tokens
-from refract.editing.samplers.given_region import latent_mask
 from refract.editing.samplers.latent_edit import (
     FlowSettings,
     GivenRegion,
@@ -37,7 +36,6 @@ from refract.editing.samplers.source_branch import (
 from refract.editing.samplers.velocity import Prompt
 from refract.editing.samplers.wan_velocity import WanVelocity
 from refract.editing.samplers.windows import Windowed, WindowedVelocity
-from refract.media.region_mask import soften
 from refract.media.video_io import write_frames
 from refract.models.step_cache import step_cache
 from refract.models.wan import WanModel
@@ -45,7 +43,6 @@ from refract.models.wan_latents import encode_frames, stream_frames
 from refract.params.edit_stage import EditParams
 
 _SOURCE_BRANCH = "source.safetensors"
-_SOFTENED = (0.03, 0.02)  # a rough region is grown by, and fades over, of the frame's shorter side
 
 
 class LatentCaseEdit:
@@ -159,7 +156,8 @@ class LatentCaseEdit:
         if "region" not in SAMPLERS[params.flowalign.sampler].reads:
             return None
         if case.region_mask is not None:
-            return GivenRegion(self._region_mask(Path(case.region_mask)), region.zeta_outside)
+            mask = read_user_region(self.model, self.request, Path(case.region_mask))
+            return GivenRegion(mask, region.zeta_outside)
         if region.zeta_outside is None:
             return None
         tokens = edited_tokens(
@@ -170,14 +168,6 @@ class LatentCaseEdit:
             params.video_model.max_sequence_length,
         )
         return RegionSettings(tokens, region.layers, region.threshold, region.zeta_outside)
-
-    def _region_mask(self, path: Path) -> Tensor:
-        """The user's region (f, h, w) on the latents of the shot."""
-        request, (width, height) = self.request, self.request.frame
-        masks = [soften(region, *_SOFTENED) for region in user_region(request, path)]
-        masks += masks[-1:] * (self.model.padded(len(masks)) - len(masks))
-        pixels = self.model.vae.config.scale_factor_spatial
-        return latent_mask(masks, height // pixels, width // pixels).to(self.model.device)
 
     def _write(self, strength: float, path: Path) -> None:
         decoded = stream_frames(self.model.vae, self.latents(strength))

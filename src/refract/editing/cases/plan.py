@@ -7,8 +7,8 @@ from typing import Generic, NamedTuple, TypeVar
 from refract.base.errors import InputError
 from refract.editing.cases.baselines import baseline_requests
 from refract.editing.cases.keys import EditKeys, PlainKeys, edit_keys, plain_keys
-from refract.editing.cases.request import EditRequest, ShotRequest
-from refract.editing.cases.shots import Shot, find_shots
+from refract.editing.cases.request import EditRequest, Shot, ShotRequest
+from refract.editing.cases.shots import find_shots
 from refract.editing.cases.template import Template, template_of
 from refract.media.frame_size import cut_share
 from refract.pipeline.item_store import ItemStore

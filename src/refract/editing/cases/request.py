@@ -1,21 +1,20 @@
 """One case to edit: its template, settings and reference, and the strengths asked for."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from itertools import repeat
 from pathlib import Path
+from typing import NamedTuple
 
-from refract.base.errors import InputError
-from refract.editing.cases.outputs import SOURCE_CLIP
-from refract.editing.cases.shots import Shot
 from refract.editing.samplers.noise_levels import kept_steps
 from refract.media.image_reading import is_picture
-from refract.media.region_mask import read_region
-from refract.media.regions import BoolArray
-from refract.media.video_io import Frames, fit_frame, read_frames, write_frames
-from refract.models.wan import WanModel
 from refract.params.cases import Case
 from refract.params.edit_stage import EditParams
+
+
+class Shot(NamedTuple):
+    """A run of a template's frames. first: counted from 0 at the case's rate."""
+
+    first: int
+    frames: int
 
 
 @dataclass(frozen=True)
@@ -98,42 +97,3 @@ def region_files(case: Case) -> dict[str, Path]:
     if not path.is_dir():
         return {"region": path}
     return {f"region/{file.name}": file for file in sorted(path.glob("*")) if is_picture(file)}
-
-
-def user_region(request: ShotRequest, path: Path) -> Iterator[BoolArray]:
-    """The case's region_mask [H, W] in each frame of the shot; its errors name the key."""
-    first, count = request.shot
-    try:
-        yield from read_region(path, first, count, request.frame, fps=request.case.fps)
-    except InputError as error:
-        raise InputError(f"cases.{request.name}.region_mask: {error}") from error
-
-
-def write_source_clip(model: WanModel, request: ShotRequest, path: Path) -> None:
-    """Write the shot, fitted to the frame of the edit.
-
-    Raises InputError where the model cannot edit a clip of this shape.
-    """
-    width, height = request.frame
-    model.check_frame(width, height, model.padded(request.shot.frames))
-    shown = read_frames(
-        Path(request.case.video),
-        fps=request.case.fps,
-        first=request.shot.first,
-        count=request.shot.frames,
-    )
-    fitted = (fit_frame(frame.pixels, width, height) for frame in shown)
-    write_frames(path, fitted, request.fps, "lossless")
-
-
-def read_source_clip(model: WanModel, request: ShotRequest, slot: Path) -> Iterator[Frames]:
-    """The frames that `write_source_clip` wrote to a slot.
-
-    The last one is repeated as the packing of the video VAE asks.
-    """
-    last: Frames | None = None
-    for frame in read_frames(slot / SOURCE_CLIP):
-        last = frame.pixels
-        yield last
-    assert last is not None
-    yield from repeat(last, model.padded(request.shot.frames) - request.shot.frames)

@@ -3,20 +3,13 @@
 import logging
 from bisect import bisect_left
 from itertools import pairwise
-from typing import NamedTuple
 
 from refract.base.errors import InputError
+from refract.editing.cases.request import Shot
 from refract.editing.cases.template import Template
 from refract.params.cases import Case
 
 logger = logging.getLogger(__name__)
-
-
-class Shot(NamedTuple):
-    """A run of a template's frames. first: counted from 0 at the case's rate."""
-
-    first: int
-    frames: int
 
 
 def find_shots(name: str, case: Case, template: Template, most: int | None) -> list[Shot]:

@@ -6,7 +6,8 @@ import numpy as np
 from torch import Tensor
 
 from refract.editing.cases.outputs import PLAIN_CLIP, REFERENCE_CLIP, SOURCE_CLIP
-from refract.editing.cases.request import ShotRequest, read_source_clip, write_source_clip
+from refract.editing.cases.request import ShotRequest
+from refract.editing.cases.source_clip import read_source_clip, write_source_clip
 from refract.editing.cases.vace_edit import (
     Embeddings,
     VaceSettings,

@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from refract.base.errors import InputError
-from refract.editing.cases.shots import Shot
+from refract.editing.cases.request import Shot
 from refract.media.image_reading import open_upright
 from refract.media.mask_folder import mask_files, read_masks
 from refract.media.regions import BoolArray, grow
