@@ -30,7 +30,7 @@ def test_the_makefile_names_recipes_that_are_there(root: Path) -> None:
     make = ["make", "--dry-run", "-C", str(root / "backbones"), "all"]
     said = subprocess.run(make, capture_output=True, text=True, check=True).stdout
     modules = re.findall(r"python -m (\S+)", said)
-    assert len(modules) == 16
+    assert len(modules) == 17
     assert all(root.joinpath(*name.split(".")).with_suffix(".py").is_file() for name in modules)
 
 

@@ -15,6 +15,7 @@ from refract.editing.cases.shots import find_shots
 from refract.editing.cases.template import Template, template_of
 from refract.media.video_io import write_frames
 from refract.params.cases import Case
+from tests.tiny.clips import ffmpeg
 
 # Ten frames at 10 a second that cut before frames 4 and 7, then two of half a second each
 TIMES = [*(frame / 10 for frame in range(10)), 1.0, 1.5]
@@ -77,6 +78,28 @@ def test_shots_divide_the_clip_and_never_hold_a_cut(start: float, last: float, h
 def test_times_that_the_template_lacks(facts: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         shots(**facts)
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4", "avi"])
+def test_a_file_that_was_cut_off_is_no_template_unless_an_end_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    """Half of it would be edited and published as if it were the whole."""
+    monkeypatch.setenv("REFRACT_STATE", str(tmp_path / "state"))
+    noise = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=20:d=2,noise=alls=60", "-f", "lavfi")
+    codecs = ("-c:v", "mjpeg", "-c:a", "mp2") if suffix == "avi" else ("-c:v", "libx264")
+    whole = ffmpeg(
+        tmp_path / f"whole.{suffix}", *noise, "-i", "sine=d=2", *codecs, "-movflags", "+faststart"
+    )
+    assert template_of(whole, None).missing == 0
+    cut = tmp_path / f"cut.{suffix}"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
+    template = template_of(cut, None)
+    assert template.missing == pytest.approx(2 - template.end, abs=0.2) and template.missing > 0.5
+    with pytest.raises(InputError, match=r"cases\.cup: video .* is cut off: .* or clip\.end = "):
+        find_shots("cup", case(), template, None)
+    (left,) = find_shots("cup", case(clip={"end": 0.28}, shots="none"), template, None)
+    assert left.first == 0 and left.frames in (5, 6), "sound may begin a packet earlier"
 
 
 def test_an_end_far_beyond_the_templates_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:

@@ -7,6 +7,7 @@ import torch
 from refract.evaluation.directions import direction_of
 from refract.evaluation.edits.baselines import with_cheats
 from refract.evaluation.edits.definitions import EDIT_METRICS
+from refract.evaluation.edits.delivered import DELIVERED_METRICS
 from refract.evaluation.edits.scores import CaseScorer, EditCase
 from refract.evaluation.measures.colour import delta_e, lab_pixels
 from refract.evaluation.measures.product import (
@@ -153,7 +154,8 @@ def test_every_score_has_a_definition(clip_model: ClipModel) -> None:
     assert scores.keys() <= EDIT_METRICS.keys()
     assert series.keys() <= scores.keys()
     others = {"product.clip_i", "product.clip_i_crop", "product.clip_t"}  # by another CLIP
-    assert EDIT_METRICS.keys() - scores.keys() == others | {"product.fidelity_found"}
+    others |= {"product.fidelity_found", *DELIVERED_METRICS}
+    assert EDIT_METRICS.keys() - scores.keys() == others
 
 
 class ConstantEncoder:

@@ -48,6 +48,8 @@ def settings_cases(random_: random.Random, count: int) -> list[Case]:
                 del pool[key]
             stage = _STAGES.get(key.partition(".")[0], _OF_EDIT)
             expected = refused("params.yaml", key, allowed="must be")
+            if value == "2001-12-14":  # so is this, by its line alone
+                expected = refused("params.yaml", "timestamp", allowed="which no key takes")
             if value.startswith("!!"):  # refused before anyone knows whose value it is
                 expected = refused("params.yaml", "tag", allowed="only plain values are allowed")
             make = partial(World.set, key=key, value=value)

@@ -22,7 +22,13 @@ ALLOWED: dict[str, set[str]] = {
     "src/refract/report/metric_facts.py": {
         "product.clip_micro_i", "product.clip_micro_i_crop", "product.clip_micro_t",
     },
+    # Colour profiles of pictures, and pictures at the size that they have
+    "src/refract/media/colour_profiles.py": set(),
+    "src/refract/media/given_pictures.py": {"refract.media.colour_profiles"},
+    "src/refract/media/image_reading.py": {"refract.media.colour_profiles", "full_size", "full"},
+    "src/refract/media/product_image.py": {"full_size"},
     # Flags of ffmpeg's scaler
+    "src/refract/editing/deliver/composing.py": {"Interpolation.FULL_CHR_H_INP"},
     "src/refract/media/ffmpeg.py": {"lanczos+accurate_rnd+full_chroma_int+bitexact"},
 }  # fmt: skip
 # Functions and keywords of libraries.

@@ -168,9 +168,11 @@ def test_forked_items_are_those_of_one_process(
     """Also the count of what was computed, and that nothing is computed twice."""
     forks: list[int] = []
 
-    def counted(work: Callable[[object], _T], items: Sequence[object]) -> Iterator[_T]:
+    def counted(
+        work: Callable[[object], _T], items: Sequence[object], waiting: Callable[[], object]
+    ) -> Iterator[_T]:
         forks.append(len(items))
-        return in_forks(work, items)
+        return in_forks(work, items, waiting)
 
     monkeypatch.setenv("REFRACT_STATE", str(tmp_path))
     monkeypatch.setenv("REFRACT_DEVICE", "cpu")
@@ -180,7 +182,7 @@ def test_forked_items_are_those_of_one_process(
     world.in_one_process()
     assert contents(world.shop.folder / "out") == expected
     assert slots(tmp_path) == slots(one)
-    assert forks == [5, 4, 6], "batches of pictures, banks, groups of edits with one source branch"
+    assert forks == [5, 4, 6, 4], "pictures in batches, banks, edits by source branch, views"
 
 
 def test_every_item_is_computed_by_one_of_them(one: Path, two: tuple[Path, dict[str, str]]) -> None:

@@ -38,6 +38,11 @@ def _clip(name: str, case: Case, template: Template) -> tuple[int, int]:
             f"cases.{name}.clip.start = {start:g}: the last frame of {case.video} begins at "
             f"{last:.2f} s"
         )
+    if template.missing and (end is None or end > template.end):
+        raise InputError(
+            f"cases.{name}: video {case.video} is cut off: it ends {template.missing:.2f} s before "
+            f"its header says; give the whole file, or clip.end = {template.end:.2f} for the rest"
+        )
     if end is not None:
         _warn_beyond(f"cases.{name}.clip.end", end, template)
     first, behind = _frames(template, start, template.end if end is None else end)

@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refract.base.errors import InputError
-from refract.media.clip_facts import clip_facts
+from refract.media.clip_facts import clip_facts, open_clip
 from refract.media.video_io import TimedFrame, read_frames
 from refract.pipeline.import_closure import closure
 from refract.pipeline.item_store import ItemStore, hash_file, state_root
 
 _FILE = "template.json"
 _DETECTED_PX = 256  # longer side of what the cut detector sees
+_TELLING = ("mov", "matroska", "avi", "flv", "asf")  # formats whose header has the length
+_LEAST_MISSING_S = 0.5  # less is how containers round
 _SHORTEST_S = 0.6  # of a shot, as PySceneDetect's own command has it
 
 
@@ -23,7 +25,8 @@ class Template(NamedTuple):
     """A clip to edit, frames counted at the case's rate.
 
     width, height: as it is shown. times: second at which each frame begins, counted from the
-    clip's start. end: of the last frame. cuts: frames that begin another shot, rising.
+    clip's start. end: of the last frame. cuts: frames that begin another shot, rising. missing: s
+    that a file which was cut off lacks of what its header tells, 0 for a whole one.
     """
 
     width: int
@@ -31,6 +34,7 @@ class Template(NamedTuple):
     times: list[float]
     end: float
     cuts: list[int]
+    missing: float = 0.0
 
     @property
     def fps(self) -> float:
@@ -69,7 +73,25 @@ def _read(path: Path, fps: float | None) -> Template:
 
     cuts = _find_cuts(shown(), fps or facts.fps)
     end = facts.duration if fps is None else times[-1] + 1 / fps
-    return Template(facts.width, facts.height, times, end, cuts)
+    return Template(facts.width, facts.height, times, end, cuts, _missing(path))
+
+
+def _missing(path: Path) -> float:
+    """Seconds between the last packet of any stream and where the header has the end."""
+    with open_clip(path) as container:
+        if not container.format.name.startswith(_TELLING) or container.duration is None:
+            return 0.0
+        start = container.start_time or 0
+        told = (container.duration + start) / 1e6
+        for stream in container.streams.video:  # AVI's own length is of what is there
+            told = max(told, stream.frames / (stream.average_rate or 1))
+        reached = max(
+            float((packet.pts + (packet.duration or 0)) * packet.time_base)
+            for packet in container.demux()
+            if packet.pts is not None and packet.time_base is not None
+        )
+        missing = float(told) - reached
+    return missing if missing > _LEAST_MISSING_S else 0.0
 
 
 def _reduced(frame: TimedFrame) -> NDArray[np.uint8]:
