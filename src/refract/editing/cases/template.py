@@ -84,7 +84,7 @@ def _missing(path: Path) -> float:
         start = container.start_time or 0
         told = (container.duration + start) / 1e6
         for stream in container.streams.video:  # AVI's own length is of what is there
-            told = max(told, stream.frames / (stream.average_rate or 1))
+            told = max(told, float(stream.frames / (stream.average_rate or 1)))
         reached = max(
             float((packet.pts + (packet.duration or 0)) * packet.time_base)
             for packet in container.demux()
