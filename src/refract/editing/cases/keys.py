@@ -28,7 +28,7 @@ _SOURCE_CODE = (
     "refract.editing.samplers.wan_velocity",
 )
 _PLAIN_CODE = (
-    "refract.editing.cases.source_clip",
+    "refract.editing.cases.user_region",
     "refract.editing.samplers.latent_edit",
     "refract.editing.samplers.edited_words",
     "refract.editing.samplers.noise_levels",

@@ -12,11 +12,8 @@ from torch import Tensor
 from refract.base.errors import InputError
 from refract.editing.cases.outputs import PLAIN_CLIP, REFERENCE_CLIP, SOURCE_CLIP
 from refract.editing.cases.request import ShotRequest
-from refract.editing.cases.source_clip import (
-    read_source_clip,
-    read_user_region,
-    write_source_clip,
-)
+from refract.editing.cases.source_clip import read_source_clip, write_source_clip
+from refract.editing.cases.user_region import read_user_region
 from refract.editing.reference.bank import ReferenceBank
 from refract.editing.reference.edit import ReferenceSettings, edit_with_reference
 from refract.editing.samplers.edited_words import edited_tokens
