@@ -18,25 +18,9 @@ from refract.editing.samplers.source_branch import (
 )
 from refract.editing.samplers.velocity import Prompt
 from refract.editing.samplers.wan_velocity import WanVelocity
-from tests.tiny.latents import draw, tiny_bank, tiny_contexts
-from tests.tiny.wan import tiny_transformer
+from tests.tiny.latents import draw
 
 SAMPLERS = ("flowalign", "flowedit", "sdedit")
-
-
-@pytest.fixture(scope="module")
-def transformer() -> Any:
-    return tiny_transformer()
-
-
-@pytest.fixture(scope="module")
-def contexts() -> dict[Prompt, Tensor]:
-    return tiny_contexts()
-
-
-@pytest.fixture(scope="module")
-def bank(transformer: Any, contexts: dict[Prompt, Tensor]) -> ReferenceBank:
-    return tiny_bank(transformer, contexts)
 
 
 def flow(sampler: Any = "flowalign", **changes: Any) -> FlowSettings:

@@ -121,6 +121,17 @@ def test_the_users_region_takes_the_place_of_the_one_found(shop: Workshop, case:
     assert source.shape == plain.shape
 
 
+def test_a_region_that_a_sampler_does_not_know_is_told(
+    shop: Workshop, case: Case, caplog: pytest.LogCaptureFixture
+) -> None:
+    Image.new("L", (30, 20), 255).save(shop.folder / "white.png")
+    shop.set("flowalign", sampler="sdedit", strength=0.5, strength_curve=[])
+    shop.edit({"cup": case})
+    assert "region_mask" not in caplog.text
+    shop.edit({"cup": case.model_copy(update={"region_mask": str(shop.folder / "white.png")})})
+    assert "case cup: flowalign.sampler sdedit knows no region: region_mask" in caplog.text
+
+
 def test_a_region_that_does_not_fit_names_its_case(shop: Workshop, case: Case) -> None:
     Image.new("L", (30, 20)).save(shop.folder / "black.png")
     shop.set("flowalign", region={**shop.params["flowalign"]["region"], "zeta_outside": 0.2})

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from pydantic import ValidationError
 
 from refract.base.errors import InputError
@@ -100,6 +101,44 @@ def test_a_file_that_was_cut_off_is_no_template_unless_an_end_is_said(
         find_shots("cup", case(), template, None)
     (left,) = find_shots("cup", case(clip={"end": 0.28}, shots="none"), template, None)
     assert left.first == 0 and left.frames in (5, 6), "sound may begin a packet earlier"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "arguments"),
+    [
+        ("avi", ("-c:v", "mpeg4", "-bf", "2")),  # packets without a time to be shown at
+        ("mp4", ("-c:v", "libx264", "-bf", "3")),
+        ("mkv", ("-c:v", "libx264", "-bf", "3")),
+    ],
+)
+def test_a_whole_file_lacks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, arguments: tuple[str, ...]
+) -> None:
+    """Without sound, shorter than what is taken for a loss, frames coded out of order."""
+    monkeypatch.setenv("REFRACT_STATE", str(tmp_path / "state"))
+    for seconds in ("0.3", "2"):
+        picture = ("-f", "lavfi", "-i", f"testsrc2=s=64x48:r=20:d={seconds}")
+        path = ffmpeg(tmp_path / f"{seconds}.{suffix}", *picture, *arguments)
+        template = template_of(path, None)
+        assert template.missing == 0
+        assert find_shots("cup", case(shots="none"), template, None) == [
+            Shot(0, round(20 * float(seconds)))
+        ]
+
+
+def test_a_cover_picture_is_no_length_to_reach(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFRACT_STATE", str(tmp_path / "state"))
+    cover = tmp_path / "cover.png"
+    Image.new("RGB", (32, 32), "red").save(cover)
+    path = ffmpeg(
+        tmp_path / "clip.mp4", "-f", "lavfi", "-i", "testsrc2=s=64x48:r=20:d=0.3", "-i", str(cover),
+        "-map", "0", "-map", "1", "-c:v:0", "libx264", "-c:v:1", "png", "-disposition:v:1",
+        "attached_pic",
+    )  # fmt: skip
+    template = template_of(path, None)
+    assert (template.missing, len(template.times)) == (0, 6)
 
 
 def test_an_end_far_beyond_the_templates_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:

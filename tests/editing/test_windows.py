@@ -24,8 +24,8 @@ from refract.editing.samplers.velocity import Prompt
 from refract.editing.samplers.wan_velocity import WanVelocity
 from refract.editing.samplers.windows import Window, Windowed, WindowedVelocity, plan_windows, whole
 from refract.models.step_cache import step_cache
-from tests.tiny.latents import draw, tiny_bank, tiny_contexts
-from tests.tiny.wan import run, tiny_transformer
+from tests.tiny.latents import draw
+from tests.tiny.wan import run
 
 SAMPLERS = ("flowalign", "flowedit", "sdedit")
 SHAPE = (1, 4, 7, 4, 6)
@@ -35,21 +35,6 @@ TOKENS = {"source": (1, 2), "target": (1,)}
 divisions = st.tuples(st.integers(1, 40), st.integers(2, 12), st.integers(0, 10)).filter(
     lambda drawn: drawn[2] < drawn[1] - 1
 )
-
-
-@pytest.fixture(scope="module")
-def transformer() -> Any:
-    return tiny_transformer()
-
-
-@pytest.fixture(scope="module")
-def contexts() -> dict[Prompt, Tensor]:
-    return tiny_contexts()
-
-
-@pytest.fixture(scope="module")
-def bank(transformer: Any, contexts: dict[Prompt, Tensor]) -> ReferenceBank:
-    return tiny_bank(transformer, contexts)
 
 
 # ------------------------------------------------------------------------------------- the plan

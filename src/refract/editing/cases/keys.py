@@ -156,8 +156,7 @@ class _Keys:
 
     def _region_mask(self) -> dict[str, Path]:
         """The region that the user gave, for a sampler that knows one."""
-        reads = _plain_reads(self.request.params.flowalign)
-        return region_files(self.request.case) if "region" in reads else {}
+        return region_files(self.request.case) if self.request.knows_region else {}
 
     def _key(self, facts: dict[str, object], files: dict[str, Path], modules: Sequence[str]) -> str:
         """What turns files into latents and back counts for every item."""

@@ -150,7 +150,7 @@ class LatentCaseEdit:
     def _region(self) -> RegionSettings | GivenRegion | None:
         params, case = self.request.params, self.request.case
         region = params.flowalign.region
-        if "region" not in SAMPLERS[params.flowalign.sampler].reads:
+        if not self.request.knows_region:
             return None
         if case.region_mask is not None:
             mask = read_user_region(self.model, self.request, Path(case.region_mask))

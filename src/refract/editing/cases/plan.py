@@ -73,6 +73,11 @@ def cut_into_shots(request: EditRequest) -> tuple[Template, list[ShotRequest]]:
     except InputError as error:
         raise InputError(f"case {name}: {error}") from error
     shots = find_shots(name, case, template, request.params.flowalign.frames)
+    if case.region_mask is not None and not request.knows_region:
+        logger.warning(
+            "%s: flowalign.sampler %s knows no region: region_mask bounds final.mp4 alone",
+            request.label, request.sampler,
+        )  # fmt: skip
     frame = _frame(request, template)
     return template, [ShotRequest.of(request, shot, frame, template.fps) for shot in shots]
 

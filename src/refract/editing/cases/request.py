@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from refract.editing.samplers.noise_levels import kept_steps
+from refract.editing.samplers.registry import SAMPLERS
 from refract.media.image_reading import is_picture
 from refract.params.cases import Case
 from refract.params.edit_stage import EditParams
@@ -45,6 +46,11 @@ class EditRequest:
     def has_reference(self) -> bool:
         """VACE takes the photo itself, the other samplers its bank."""
         return (self.photo if self.sampler == "vace" else self.bank) is not None
+
+    @property
+    def knows_region(self) -> bool:
+        """Whether its sampler edits more inside a region than outside."""
+        return self.sampler != "vace" and "region" in SAMPLERS[self.sampler].reads
 
     @property
     def steps(self) -> int:

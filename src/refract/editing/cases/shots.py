@@ -3,6 +3,7 @@
 import logging
 from bisect import bisect_left
 from itertools import pairwise
+from math import inf
 
 from refract.base.errors import InputError
 from refract.editing.cases.request import Shot
@@ -32,20 +33,21 @@ def find_shots(name: str, case: Case, template: Template, most: int | None) -> l
 def _clip(name: str, case: Case, template: Template) -> tuple[int, int]:
     """First frame of the clip and the one behind its last."""
     last = template.times[-1]
-    start, end = case.clip.start, case.clip.end
+    start, asked = case.clip.start, case.clip.end
+    end = inf if asked is None else asked
     if start > last:
         raise InputError(
             f"cases.{name}.clip.start = {start:g}: the last frame of {case.video} begins at "
             f"{last:.2f} s"
         )
-    if template.missing and (end is None or end > template.end):
+    if template.missing and end > template.end:
         raise InputError(
             f"cases.{name}: video {case.video} is cut off: it ends {template.missing:.2f} s before "
             f"its header says; give the whole file, or clip.end = {template.end:.2f} for the rest"
         )
-    if end is not None:
-        _warn_beyond(f"cases.{name}.clip.end", end, template)
-    first, behind = _frames(template, start, template.end if end is None else end)
+    if asked is not None:
+        _warn_beyond(f"cases.{name}.clip.end", asked, template)
+    first, behind = _frames(template, start, end)
     if first == behind:
         raise InputError(
             f"cases.{name}.clip: holds no frame of {case.video}: none begins between {start:g} and "

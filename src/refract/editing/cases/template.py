@@ -84,13 +84,15 @@ def _missing(path: Path) -> float:
         start = container.start_time or 0
         told = (container.duration + start) / 1e6
         for stream in container.streams.video:  # AVI's own length is of what is there
-            told = max(told, float(stream.frames / (stream.average_rate or 1)))
-        reached = max(
-            float((packet.pts + (packet.duration or 0)) * packet.time_base)
-            for packet in container.demux()
-            if packet.pts is not None and packet.time_base is not None
-        )
-        missing = float(told) - reached
+            if stream.average_rate:  # a cover picture has none
+                told = max(told, float(stream.frames / stream.average_rate))
+        reached = 0.0
+        for packet in container.demux():
+            time = packet.dts if packet.pts is None else packet.pts  # as `clip_facts` has it
+            if time is not None and packet.time_base is not None:
+                until = (time + (packet.duration or 0)) * packet.time_base
+                reached = max(reached, float(until))
+        missing = told - reached
     return missing if missing > _LEAST_MISSING_S else 0.0
 
 
